@@ -1,0 +1,13 @@
+"""The one exception a person is meant to read."""
+
+
+class DeryError(ValueError):
+    """One sentence that says what is wrong and what to do about it.
+
+    The command line prints it on one line and exits with status 2; a page shows it as one
+    message and goes on. Anything else that escapes is a bug.
+    """
+
+
+class Cancelled(Exception):
+    """Raised from a progress callback to stop long work; whatever was finished is kept."""

@@ -1,0 +1,55 @@
+"""`Block` and `Partition`: every network cut into K blocks that form K equivalence sets."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dery_core.values import Value
+
+
+@dataclass(frozen=True)
+class Block(Value):
+    """Nodes `first_node` to `last_node` (both included, counted from 0) of one model."""
+
+    model: str
+    first_node: int
+    last_node: int
+
+    @property
+    def start(self) -> int:
+        """The cut the block begins at."""
+        return self.first_node
+
+    @property
+    def end(self) -> int:
+        """The cut the block ends at."""
+        return self.last_node + 1
+
+
+@dataclass(frozen=True)
+class Partition(Value):
+    """A K-partition of every model (the paper's section 3.2, eq. 2 to 5).
+
+    `blocks[i][k]` is stage k of model i, `sets[i][k]` the equivalence set it belongs to,
+    `similarity[i][k]` = S(block, anchor of its set), in [0, 2]; `anchors[j]` is set j's anchor.
+    `objective` is the sum of all `similarity`; no partition exceeds `upper_bound`.
+    `widened` names the models whose size limit no K-partition can keep.
+    `table` is the key of the similarity table it was made from.
+    """
+
+    k: int
+    epsilon: float
+    size: Literal["params", "macs", "nodes"]
+    models: tuple[str, ...]
+    blocks: tuple[tuple[Block, ...], ...]
+    sets: tuple[tuple[int, ...], ...]
+    similarity: tuple[tuple[float, ...], ...]
+    anchors: tuple[Block, ...]
+    objective: float
+    upper_bound: float
+    widened: tuple[str, ...] = ()
+    table: str = ""
+
+    @property
+    def gap(self) -> float:
+        """How far the objective may be from the optimum, relative to the bound."""
+        return (self.upper_bound - self.objective) / self.upper_bound

@@ -1,0 +1,49 @@
+"""`Budget` and `HybridSpec`: what is allowed, and what was chosen."""
+
+from dataclasses import dataclass
+
+from dery_core.partition.value import Block
+from dery_core.values import Value
+from dery_core.zoo.model import ZooModel
+
+
+@dataclass(frozen=True)
+class Budget(Value):
+    """Limits of a hybrid, seams and head included; None is no limit.
+
+    MACs are multiply-accumulates for one image: what the paper calls FLOPs.
+    """
+
+    max_params: int | None = None
+    max_macs: int | None = None
+
+    def allows(self, params: int, macs: int) -> bool:
+        return (self.max_params is None or params <= self.max_params) and (
+            self.max_macs is None or macs <= self.max_macs
+        )
+
+
+@dataclass(frozen=True)
+class HybridSpec(Value):
+    """One block a stage, in order; enough to rebuild the module on another machine.
+
+    `models` are the zoo records of the blocks' sources, each once. The input is what the first
+    block's model takes. Between blocks of different models, or blocks that don't adjoin in their
+    own model, stands a stitching layer.
+    """
+
+    blocks: tuple[Block, ...]
+    models: tuple[ZooModel, ...]
+    num_classes: int
+    params: int
+    macs: int
+    seam_norm: bool = True
+    score: float | None = None
+
+    def model(self, name: str) -> ZooModel:
+        return next(model for model in self.models if model.name == name)
+
+    @property
+    def source(self) -> ZooModel:
+        """The model whose input the hybrid takes: the first block's."""
+        return self.model(self.blocks[0].model)

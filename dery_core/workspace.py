@@ -1,0 +1,57 @@
+"""The folder that keeps what was computed: features, tables, partitions, scores, hybrids, runs."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from dery_core.errors import DeryError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths inside one workspace folder. Make one with `Workspace.open`."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: str | Path | None = None) -> "Workspace":
+        """The workspace at `root` ($DERY_HOME, or ~/.dery, by default), made if needed.
+
+        Raises DeryError when it can't be written.
+        """
+        path = Path(root or os.environ.get("DERY_HOME") or "~/.dery").expanduser().absolute()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise DeryError(
+                f"The workspace {path} can't be written ({error.strerror or error}): "
+                "choose another folder with --workspace or the variable DERY_HOME."
+            ) from error
+        return cls(path)
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def partitions(self) -> Path:
+        return self.root / "partitions"
+
+    @property
+    def scores(self) -> Path:
+        return self.root / "scores"
+
+    @property
+    def hybrids(self) -> Path:
+        return self.root / "hybrids"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"

@@ -1,0 +1,31 @@
+"""`ZooModel`: what a zoo knows about one trained network."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dery_core.values import Value
+
+
+@dataclass(frozen=True)
+class ZooModel(Value):
+    """One trained network: how to build it and where its weights are.
+
+    `weights` is a safetensors file beside the zoo file, or `timm:<tag>` for a timm pretrained
+    tag (`timm:` alone is the architecture's default tag).
+    `top1` is the accuracy on the source task's own test set, in percent.
+    `provenance` says how the weights came to be.
+    """
+
+    name: str
+    architecture: str
+    weights: str
+    source_task: str
+    input_size: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    model_kwargs: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+    top1: float | None = None
+    params: int | None = None
+    macs: int | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
