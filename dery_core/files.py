@@ -26,8 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise DeryError(
-            f"{path} can't be written ({error.strerror or error}): "
-            "free some space or choose another folder."
+            f"{path} can't be written ({error.strerror or error}): free some space or choose another folder."
         ) from error
     finally:
         if temporary is not None:
