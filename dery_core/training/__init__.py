@@ -1,0 +1,21 @@
+"""Fine-tuning a hybrid or a zoo member: specification, loop, checkpoints, evaluation."""
+
+from dery_core.training.device import resolve_device
+from dery_core.training.evaluate import evaluate
+from dery_core.training.loop import train_run
+from dery_core.training.result import EpochMetrics, Result
+from dery_core.training.spec import Protocol, Recipe, RunSpec
+from dery_core.training.subject import Subject, build_subject
+
+__all__ = [
+    "EpochMetrics",
+    "Protocol",
+    "Recipe",
+    "Result",
+    "RunSpec",
+    "Subject",
+    "build_subject",
+    "evaluate",
+    "resolve_device",
+    "train_run",
+]
