@@ -1,0 +1,244 @@
+"""The staged partition (set k is stage k), solved to a proof.
+
+    maximise over anchors A_1..A_K  sum over models of max over their K-partitions of sum_k S(B_k, A_k)
+
+where A_k must be the k-th block of its own model (the paper's eq. 2 to 5 with set = stage).
+Given anchors, every model is an exact dynamic programme over its cuts. Better anchors come from
+joint re-optimisation of one anchor and all cuts, started from several places. The proof is
+Lagrangian: "block k ends where block k + 1 begins" is dualised, which leaves one independent
+problem a stage; anchors that can't reach the incumbent are dropped and the rest is branched on.
+"""
+
+import heapq
+import itertools
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from dery_core.partition.problem import Problem
+from dery_core.partition.windows import Floats, Ints
+from dery_core.progress import ProgressFn, Ticker, silent
+
+_TOLERANCE = 1e-6  # a branch is closed when it can't beat the incumbent by more
+_ROOT_STEPS, _NODE_STEPS = 150, 25
+_ENUMERATE = 32  # choices of anchors that are tried one by one rather than branched on
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """`anchors[k]` and `segments[i, k]` are positions in the problem's stage k."""
+
+    anchors: tuple[int, ...]
+    segments: Ints
+    objective: float
+    upper_bound: float
+    nodes: int = 0
+
+
+def solve(
+    problem: Problem,
+    max_nodes: int = 10_000,
+    max_seconds: float = 120.0,
+    report: ProgressFn = silent,
+) -> Solution:
+    """The best partition found and an upper bound on any: equal to 1e-6 unless a limit ran out.
+
+    Deterministic, unless `max_seconds` is what stops it.
+    """
+    search = _Search(problem, time.monotonic() + max_seconds)
+    return search.run(max_nodes, report)
+
+
+def evaluate(problem: Problem, anchors: tuple[int, ...]) -> Solution | None:
+    """The optimum for given anchors; None when no partition has all of them as blocks.
+
+    Its `upper_bound` is for these anchors only.
+    """
+    earned = [problem.earned_with_membership(k, anchor) for k, anchor in enumerate(anchors)]
+    value = problem.at_start()
+    for k in range(problem.k):
+        value = problem.extend(k, value, earned[k])
+    objective = float(value[problem.last].sum())
+    if objective == -np.inf:
+        return None
+    return Solution(anchors, problem.paths(earned), objective, objective)
+
+
+def settle(problem: Problem, anchors: tuple[int, ...]) -> Solution:
+    """Alternate between cutting all models for given anchors and taking each stage's medoid as its
+    anchor, until neither helps. The anchors given needn't fit together; those returned do."""
+    best = -np.inf
+    while True:
+        segments = problem.paths([problem.earned(k, anchor) for k, anchor in enumerate(anchors)])
+        anchors, objective = medoids(problem, segments)
+        if objective <= best + 1e-9:
+            return Solution(anchors, segments, objective, np.inf)
+        best = objective
+
+
+def medoids(problem: Problem, segments: Ints) -> tuple[tuple[int, ...], float]:
+    """Each stage's segment with the largest summed similarity to the stage's others, and the sum of all."""
+    anchors, objective = [], 0.0
+    for stage, chosen in zip(problem.stages, segments.T, strict=True):
+        start, end = stage.start[chosen], stage.end[chosen]
+        total = (problem.similarity[np.ix_(start, start)] + problem.similarity[np.ix_(end, end)]).sum(axis=0)
+        anchors.append(int(chosen[total.argmax()]))
+        objective += float(total.max())
+    return tuple(anchors), objective
+
+
+def reoptimise(problem: Problem, anchors: tuple[int, ...]) -> Solution:
+    """Replace one anchor after the other by the best of all segments, every model's cuts moving with
+    it, until no replacement helps. The anchors given must fit together."""
+    current, best = list(anchors), -np.inf
+    while True:
+        suffixes = [problem.at_end()]
+        for k in reversed(range(1, problem.k)):
+            earned = problem.earned_with_membership(k, current[k])
+            suffixes.insert(0, problem.extend_back(k, suffixes[0], earned))
+        prefix, before = problem.at_start(), best
+        for k, stage in enumerate(problem.stages):
+            values = problem.anchor_values(k, np.arange(len(stage)), prefix, suffixes[k])
+            candidate = int(values.argmax())
+            if values[candidate] > best + 1e-9:
+                current[k], best = candidate, float(values[candidate])
+            prefix = problem.extend(k, prefix, problem.earned_with_membership(k, current[k]))
+        if best <= before:
+            solution = evaluate(problem, tuple(current))
+            assert solution is not None
+            return solution
+
+
+class _Search:
+    """Branch and bound. A node is the anchors still possible in every stage, and multipliers."""
+
+    def __init__(self, problem: Problem, deadline: float) -> None:
+        self.problem, self.deadline = problem, deadline
+        self.tried: set[tuple[int, ...]] = set()
+        self.best: Solution | None = None
+        self.closed = -np.inf  # largest bound of what was dropped
+
+    @property
+    def objective(self) -> float:
+        return self.best.objective if self.best else -np.inf
+
+    def run(self, max_nodes: int, report: ProgressFn) -> Solution:
+        problem = self.problem
+        tick = Ticker("Partition", 1, "nodes", report)
+        free = [np.zeros(len(problem.similarity)) for _ in range(problem.k + 1)]
+        everything = [np.arange(len(stage)) for stage in problem.stages]
+        self.start(free, everything)
+        order, done = itertools.count(), 0
+        heap = [(-2.0 * problem.k * problem.models, next(order), everything, free)]
+        while heap and (done == 0 or (done < max_nodes and time.monotonic() < self.deadline)):
+            above, _, candidates, multipliers = heapq.heappop(heap)
+            if -above <= self.objective + _TOLERANCE:
+                self.closed = max(self.closed, -above)
+                continue
+            steps = _NODE_STEPS if done else _ROOT_STEPS
+            bound, candidates, multipliers = self.tighten(candidates, multipliers, steps)
+            if bound <= self.objective + _TOLERANCE:
+                self.closed = max(self.closed, bound)
+            elif math.prod(map(len, candidates)) <= _ENUMERATE:
+                for anchors in itertools.product(*candidates):
+                    self.propose(tuple(map(int, anchors)))
+            else:
+                for part in self.split(candidates, multipliers):
+                    heapq.heappush(heap, (-bound, next(order), part, multipliers))
+            done += 1
+            tick.total = done + len(heap)
+            tick()
+        assert self.best is not None
+        upper = max([self.objective, self.closed, *(-entry[0] for entry in heap)])
+        return Solution(self.best.anchors, self.best.segments, self.objective, upper, done)
+
+    def start(self, free: list[Floats], everything: list[Ints]) -> None:
+        """Incumbents: from each stage's best anchor taken alone, then from some models' own blocks."""
+        problem = self.problem
+        alone = tuple(
+            int(problem.anchor_values(k, everything[k], free[k], free[k + 1]).argmax())
+            for k in range(problem.k)
+        )
+        self.improve(alone)
+        assert self.best is not None
+        segments = self.best.segments
+        for model in np.unique(np.linspace(0, problem.models - 1, 4).astype(int)):
+            self.improve(tuple(int(s) for s in segments[model]))
+
+    def improve(self, anchors: tuple[int, ...]) -> None:
+        settled = settle(self.problem, anchors)
+        if settled.anchors not in self.tried:
+            self.tried.add(settled.anchors)
+            self.offer(reoptimise(self.problem, settled.anchors))
+
+    def offer(self, solution: Solution | None) -> None:
+        if solution is not None and solution.objective > self.objective:
+            self.best = solution
+
+    def tighten(
+        self, candidates: list[Ints], multipliers: list[Floats], steps: int
+    ) -> tuple[float, list[Ints], list[Floats]]:
+        """Lower a node's Lagrangian bound by Polyak's subgradient steps, dropping candidates that
+        can't reach the incumbent. Returns the bound, what is left, and the best multipliers."""
+        problem = self.problem
+        bound, best_multipliers, scale, stalled = np.inf, multipliers, 1.0, 0
+        for _ in range(steps):
+            values = [
+                problem.anchor_values(k, candidates[k], multipliers[k], -multipliers[k + 1])
+                for k in range(problem.k)
+            ]
+            tops = [float(v.max()) for v in values]
+            total = sum(tops)
+            relaxed = tuple(int(c[v.argmax()]) for c, v in zip(candidates, values, strict=True))
+            self.propose(relaxed)
+            if total < bound - 1e-9:
+                bound, best_multipliers, stalled = total, multipliers, 0
+            else:
+                stalled += 1
+                if stalled == 5:
+                    scale, stalled = scale / 2, 0
+            if bound <= self.objective + _TOLERANCE or time.monotonic() > self.deadline:
+                break
+            for k in range(problem.k):
+                reach = total - tops[k] + values[k]
+                keep = reach > self.objective + _TOLERANCE
+                self.closed = max(self.closed, float(reach[~keep].max(initial=-np.inf)))
+                candidates[k] = candidates[k][keep]
+            gradient = self.gradient(relaxed, multipliers)
+            norm = sum(float(g @ g) for g in gradient)
+            if norm == 0:
+                break
+            step = scale * (total - self.objective) / norm
+            multipliers = [m - step * g for m, g in zip(multipliers, gradient, strict=True)]
+        return bound, candidates, best_multipliers
+
+    def propose(self, anchors: tuple[int, ...]) -> None:
+        if anchors not in self.tried:
+            self.tried.add(anchors)
+            self.offer(evaluate(self.problem, anchors))
+
+    def gradient(self, anchors: tuple[int, ...], multipliers: list[Floats]) -> list[Floats]:
+        """Where the stages' choices disagree: +1 at a cut some model's next block begins at, -1 at the
+        cut its block before ends at."""
+        problem = self.problem
+        gradient = [np.zeros(len(problem.similarity)) for _ in multipliers]
+        for k, stage in enumerate(problem.stages):
+            earned = problem.earned_with_membership(k, anchors[k])
+            chosen = problem.best_segments(k, earned, multipliers[k], -multipliers[k + 1])
+            if k > 0:
+                gradient[k][stage.start[chosen]] += 1
+            if k < problem.k - 1:
+                gradient[k + 1][stage.end[chosen]] -= 1
+        return gradient
+
+    def split(self, candidates: list[Ints], multipliers: list[Floats]) -> list[list[Ints]]:
+        """Two nodes: the better and the worse half of the candidates of the stage with fewest."""
+        k = min((k for k, c in enumerate(candidates) if len(c) > 1), key=lambda k: len(candidates[k]))
+        values = self.problem.anchor_values(k, candidates[k], multipliers[k], -multipliers[k + 1])
+        ranked = candidates[k][np.argsort(-values, kind="stable")]
+        half = (len(ranked) + 1) // 2
+        return [
+            [*candidates[:k], np.sort(part), *candidates[k + 1 :]] for part in (ranked[:half], ranked[half:])
+        ]

@@ -1,0 +1,259 @@
+"""The partition problem on arrays, and the two kernels every solver is made of.
+
+Rows of the similarity matrix T are cuts. A segment is a pair of rows (start, end) of one model,
+and S(B, B') = T[start, start'] + T[end, end'] (the paper's section 3.2), so that what a segment
+earns separates into its two cuts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dery_core.errors import DeryError
+from dery_core.partition.windows import Floats, Ints, size_windows
+
+_ELEMENTS = 4_000_000  # of the largest temporary array in a kernel: 32 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """The admissible segments of one stage over all models, ordered by model, start, end."""
+
+    model: Ints
+    start: Ints
+    end: Ints
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @cached_property
+    def start_groups(self) -> Ints:
+        """Position of the first segment of each different start."""
+        return _group_starts(self.start)
+
+    @cached_property
+    def starts(self) -> Ints:
+        """The different starts, ordered."""
+        return self.start[self.start_groups]
+
+    @cached_property
+    def model_groups(self) -> Ints:
+        """Position in `starts` of the first start of each model."""
+        return _group_starts(self.model[self.start_groups])
+
+    @cached_property
+    def segment_groups(self) -> Ints:
+        """Position of the first segment of each model."""
+        return _group_starts(self.model)
+
+    @cached_property
+    def by_end(self) -> Ints:
+        return np.argsort(self.end, kind="stable")
+
+    @cached_property
+    def end_groups(self) -> Ints:
+        return _group_starts(self.end[self.by_end])
+
+    @cached_property
+    def ends(self) -> Ints:
+        """The different ends, ordered."""
+        return self.end[self.by_end][self.end_groups]
+
+    @cached_property
+    def end_position(self) -> Ints:
+        """Where each segment's end lies in `ends`."""
+        return np.searchsorted(self.ends, self.end)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """T (M, M) over all cuts; per stage its segments; first and last row and limit of each model."""
+
+    similarity: Floats
+    stages: tuple[Stage, ...]
+    first: Ints
+    last: Ints
+    limits: Floats
+    widened: tuple[int, ...]
+
+    @property
+    def k(self) -> int:
+        return len(self.stages)
+
+    @property
+    def models(self) -> int:
+        return len(self.first)
+
+    def earned(self, k: int, anchor: int) -> Floats:
+        """S(segment, anchor) for every segment of stage k; `anchor` is one of them."""
+        stage, sim = self.stages[k], self.similarity
+        return sim[stage.start, stage.start[anchor]] + sim[stage.end, stage.end[anchor]]
+
+    def earned_with_membership(self, k: int, anchor: int) -> Floats:
+        """As `earned`, with the anchor the only segment its own model may choose."""
+        stage = self.stages[k]
+        value = self.earned(k, anchor)
+        own = stage.model == stage.model[anchor]
+        own[anchor] = False
+        value[own] = -np.inf
+        return value
+
+    def extend(self, k: int, prefix: Floats, earned: Floats) -> Floats:
+        """Best value up to every cut after stage k, given that before it: both (M,), -inf unreachable."""
+        stage = self.stages[k]
+        value = (prefix[stage.start] + earned)[stage.by_end]
+        after = np.full(len(prefix), -np.inf)
+        after[stage.ends] = np.maximum.reduceat(value, stage.end_groups)
+        return after
+
+    def extend_back(self, k: int, suffix: Floats, earned: Floats) -> Floats:
+        """Best value from every cut before stage k on, given that from after it on."""
+        stage = self.stages[k]
+        before = np.full(len(suffix), -np.inf)
+        before[stage.starts] = np.maximum.reduceat(suffix[stage.end] + earned, stage.start_groups)
+        return before
+
+    def at_start(self) -> Floats:
+        """Value 0 at every model's first cut, unreachable elsewhere: the prefix of stage 0."""
+        value = np.full(len(self.similarity), -np.inf)
+        value[self.first] = 0
+        return value
+
+    def at_end(self) -> Floats:
+        """Value 0 at every model's last cut, unreachable elsewhere: the suffix of the last stage."""
+        value = np.full(len(self.similarity), -np.inf)
+        value[self.last] = 0
+        return value
+
+    def anchor_values(self, k: int, anchors: Ints, prefix: Floats, suffix: Floats) -> Floats:
+        """For each candidate anchor A of stage k,
+
+            sum over models of max over segments (a, b) of prefix[a] + S((a, b), A) + suffix[b]
+
+        with A itself the segment of its own model. Since S separates, the maximum over b is taken
+        once per pair of different a and different end of A, not per pair of segments.
+        """
+        stage, sim = self.stages[k], self.similarity
+        ends, end_of = np.unique(stage.end[anchors], return_inverse=True)
+        onward = np.empty((len(stage.starts), len(ends)))
+        step = max(1, _ELEMENTS // len(stage))
+        for at in range(0, len(ends), step):
+            part = slice(at, at + step)
+            gain = sim[np.ix_(stage.ends, ends[part])] + suffix[stage.ends, None]
+            onward[:, part] = np.maximum.reduceat(gain[stage.end_position], stage.start_groups, axis=0)
+        onward += prefix[stage.starts, None]
+
+        values = np.empty(len(anchors))
+        step = max(1, _ELEMENTS // len(stage.starts))
+        for at in range(0, len(anchors), step):
+            chosen = anchors[at : at + step]
+            total = sim[np.ix_(stage.starts, stage.start[chosen])] + onward[:, end_of[at : at + step]]
+            best = np.maximum.reduceat(total, stage.model_groups, axis=0)
+            itself = prefix[stage.start[chosen]] + 2 + suffix[stage.end[chosen]]
+            best[stage.model[chosen], np.arange(len(chosen))] = itself
+            values[at : at + step] = best.sum(axis=0)
+        return values
+
+    def best_segments(self, k: int, earned: Floats, prefix: Floats, suffix: Floats) -> Ints:
+        """Per model (N,), the segment of stage k with the largest prefix + earned + suffix."""
+        stage = self.stages[k]
+        return _first_maximum(
+            prefix[stage.start] + earned + suffix[stage.end], stage.segment_groups, stage.model
+        )
+
+    def paths(self, earned: Sequence[Floats]) -> Ints:
+        """Each model's best segments (N, K), one a stage, adjoining, by dynamic programming over cuts.
+
+        `earned[k]` holds a value per segment of stage k, -inf where it must not be taken. Assumes
+        that every model has a path.
+        """
+        suffixes = [self.at_end()]
+        for k in reversed(range(self.k)):
+            suffixes.insert(0, self.extend_back(k, suffixes[0], earned[k]))
+        chosen = np.empty((self.models, self.k), np.int64)
+        prefix = self.at_start()
+        for k, stage in enumerate(self.stages):
+            chosen[:, k] = self.best_segments(k, earned[k], prefix, suffixes[k + 1])
+            prefix = np.full(len(prefix), -np.inf)
+            prefix[stage.end[chosen[:, k]]] = 0
+        return chosen
+
+
+def build_problem(
+    similarity: Floats, model: Ints, cut: Ints, size: Floats, k: int, epsilon: float, names: Sequence[str]
+) -> Problem:
+    """Check the arrays and work out each model's windows.
+
+    `similarity` (M, M) symmetric over all cuts of all models; `model` and `cut` (M,) say which
+    cut of which model a row is, models 0 to N - 1 in order, cuts 0 to L of each in order;
+    `size` (M,) is the model's size up to that cut. Raises DeryError on anything else, on fewer
+    than two models, K < 2, ε < 0, and on a K larger than a model's node count.
+    """
+    similarity, size = np.asarray(similarity, np.float64), np.asarray(size, np.float64)
+    model, cut = np.asarray(model, np.int64), np.asarray(cut, np.int64)
+    _check(similarity, model, cut, size, k, epsilon)
+    first = _group_starts(model)
+    last = np.append(first[1:], len(model)) - 1
+    for name, nodes in zip(names, last - first, strict=True):
+        if nodes < k:
+            raise DeryError(
+                f"{name} has only {nodes} nodes, so it can't be cut into {k} blocks: "
+                "choose a smaller K or leave it out."
+            )
+    windows = [
+        size_windows(size[begin : end + 1], k, epsilon) for begin, end in zip(first, last, strict=True)
+    ]
+    stages = []
+    for stage in range(k):
+        pairs = [window.segments[stage] for window in windows]
+        stages.append(
+            Stage(
+                model=np.repeat(np.arange(len(first)), [len(starts) for starts, _ in pairs]),
+                start=np.concatenate([starts + row for (starts, _), row in zip(pairs, first, strict=True)]),
+                end=np.concatenate([ends + row for (_, ends), row in zip(pairs, first, strict=True)]),
+            )
+        )
+    return Problem(
+        similarity,
+        tuple(stages),
+        first,
+        last,
+        np.array([window.limit for window in windows]),
+        tuple(i for i, window in enumerate(windows) if window.widened),
+    )
+
+
+def _check(similarity: Floats, model: Ints, cut: Ints, size: Floats, k: int, epsilon: float) -> None:
+    rows = len(model)
+    if k < 2:
+        raise DeryError(f"K is {k}: a partition needs at least 2 blocks a model.")
+    if not (np.isfinite(epsilon) and epsilon >= 0):
+        raise DeryError(f"ε is {epsilon}: the allowed imbalance must be 0 or more.")
+    if similarity.shape != (rows, rows) or cut.shape != (rows,) or size.shape != (rows,):
+        raise DeryError(
+            f"The similarity table doesn't fit its index: values {similarity.shape}, {rows} models, "
+            f"{len(cut)} cuts, {len(size)} sizes."
+        )
+    if rows == 0 or model[-1] < 1:
+        raise DeryError("Equivalence sets need at least two models: add another one.")
+    if not (np.isfinite(similarity).all() and np.allclose(similarity, similarity.T, atol=1e-6)):
+        raise DeryError("The similarity table must be finite and symmetric.")
+    begins = np.diff(model, prepend=-1)
+    if not (np.isin(begins, (0, 1)).all() and np.array_equal(cut == 0, begins == 1)):
+        raise DeryError("The similarity table's rows must be each model's cuts 0 to L, model after model.")
+    if (np.diff(cut)[begins[1:] == 0] != 1).any() or not (np.diff(size)[begins[1:] == 0] >= 0).all():
+        raise DeryError("The similarity table's cuts must be in order, with sizes that never shrink.")
+
+
+def _group_starts(keys: Ints) -> Ints:
+    """Position of the first of each run of equal keys."""
+    return np.flatnonzero(np.diff(keys, prepend=-1))
+
+
+def _first_maximum(values: Floats, groups: Ints, group_of: Ints) -> Ints:
+    """Per group, the position of its largest value; the first of equals."""
+    best = np.maximum.reduceat(values, groups)
+    hits = np.flatnonzero(values == best[group_of])
+    return hits[_group_starts(group_of[hits])]
