@@ -1,0 +1,24 @@
+"""Zoos of trained networks, and networks as line graphs."""
+
+from dery_core.zoo.layout import Layout
+from dery_core.zoo.layout_ops import feature_map, from_feature_map, prefix_tokens
+from dery_core.zoo.line_graph import LineGraph, Node, SizeMeasure
+from dery_core.zoo.model import ZooModel
+
+# after the submodule of the same name, which importing would otherwise put in its place
+from dery_core.zoo.building import line_graph, zoo_line_graph  # isort: skip
+from dery_core.zoo.costs import count_macs
+
+__all__ = [
+    "Layout",
+    "LineGraph",
+    "Node",
+    "SizeMeasure",
+    "ZooModel",
+    "count_macs",
+    "feature_map",
+    "from_feature_map",
+    "line_graph",
+    "prefix_tokens",
+    "zoo_line_graph",
+]

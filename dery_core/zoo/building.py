@@ -1,0 +1,162 @@
+"""`line_graph`: cut a network into a chain of nodes, and prove that the chain is the network."""
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from dery_core.errors import DeryError
+from dery_core.zoo.costs import chain_macs, chain_params
+from dery_core.zoo.cutting import Cut, Plan, plan_cuts
+from dery_core.zoo.emitting import Emitter
+from dery_core.zoo.layout import Layout
+from dery_core.zoo.line_graph import LineGraph, Node
+from dery_core.zoo.liveness import single_values
+from dery_core.zoo.naming import node_names
+from dery_core.zoo.probing import probe_layout, quadrant_features, quadrant_inputs
+from dery_core.zoo.recorder import BatchDependence, Ref, Trace, merge_batches, record
+
+if TYPE_CHECKING:
+    from dery_core.zoo.zoo import Zoo
+
+_BATCHES = (2, 1)
+
+
+def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "") -> LineGraph:
+    """The line graph of an image classifier that takes (B, *input_size) and gives (B, classes).
+
+    The model is left as it is: the nodes hold copies of its modules, in eval mode, and a module used
+    in several nodes becomes several. Composed they equal the model bit for bit, checked here at two
+    batch sizes on the given weights and on perturbed ones. DeryError, with the reason, for a network
+    that can't be cut so.
+    """
+    name = name or type(model).__name__
+    work = copy.deepcopy(model).eval()
+    inputs = [_images(input_size, batch, _device(work)) for batch in _BATCHES]
+    expected = [_run(work, images, name) for images in inputs]
+    trace = _record(work, inputs, name)
+    emitter = Emitter(trace, work)
+    plan, layouts = _plan(trace, emitter, work, input_size)
+    if len(plan.cuts) < 2:
+        raise DeryError(f"{name} can't be cut: {_reason(trace, plan)}.")
+    shared = _emit(emitter, plan)
+    modules = [copy.deepcopy(module) for module, _ in shared]
+    _check(modules, inputs, expected, name)
+    params = chain_params([module for module, _ in shared])
+    macs = chain_macs(modules, inputs[1])
+    names = node_names(plan, [path for _, path in shared])
+    _perturb(work)
+    with torch.no_grad():
+        expected = [work(images) for images in inputs]
+    _check([module for module, _ in shared], inputs, expected, name)
+    *nodes, head = [Node(*parts) for parts in zip([*names, "head"], modules, params, macs, strict=True)]
+    image = Layout("map", *input_size)
+    return LineGraph(name, input_size, tuple(nodes), head, (image, *layouts))
+
+
+def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
+    """The line graph of a zoo's model with its trained weights."""
+    return line_graph(zoo.build(name), zoo.model(name).input_size, name)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _images(size: tuple[int, int, int], batch: int, device: torch.device) -> Tensor:
+    return torch.randn(batch, *size, generator=torch.Generator().manual_seed(batch)).to(device)
+
+
+def _run(model: nn.Module, images: Tensor, name: str) -> Tensor:
+    """The model's output. It also fills whatever the model computes once and keeps."""
+    try:
+        with torch.no_grad():
+            logits = model(images)
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        size = "×".join(map(str, images.shape[1:]))
+        raise DeryError(f"{name} doesn't run on an input of {size}: {_first_line(error)}.") from error
+    if not isinstance(logits, Tensor):
+        raise DeryError(
+            f"{name} can't be cut: it returns a {type(logits).__name__}, not one tensor of logits."
+        )
+    return logits
+
+
+def _record(model: nn.Module, inputs: Sequence[Tensor], name: str) -> Trace:
+    try:
+        return merge_batches(record(model, inputs[0]), record(model, inputs[1]))
+    except BatchDependence as error:
+        raise DeryError(f"{name} can't be cut: {error}.") from error
+
+
+def _plan(
+    trace: Trace, emitter: Emitter, model: nn.Module, size: tuple[int, int, int]
+) -> tuple[Plan, list[Layout]]:
+    """Cuts, and the layout at each. A probe decides where shapes and operations leave it open;
+    a cut whose positions turn out to be no image grid is given up, and the rest planned anew."""
+    prefix = getattr(model, "num_prefix_tokens", 0)
+    refused: frozenset[int] = frozenset()
+    images = quadrant_inputs(size, _device(model))
+    while True:
+        plan = plan_cuts(trace, prefix, refused)
+        if all(cut.sure for cut in plan.cuts):
+            return plan, [cut.layouts[0] for cut in plan.cuts]
+        features = quadrant_features([module for module, _ in _emit(emitter, plan)[:-1]], images)
+        layouts = [_layout(cut, tensor) for cut, tensor in zip(plan.cuts, features, strict=True)]
+        wrong = {cut.value for cut, layout in zip(plan.cuts, layouts, strict=True) if layout is None}
+        if not wrong:
+            return plan, [layout for layout in layouts if layout is not None]
+        refused |= wrong
+
+
+def _layout(cut: Cut, features: Tensor) -> Layout | None:
+    return cut.layouts[0] if cut.sure else probe_layout(features, cut.layouts)
+
+
+def _emit(emitter: Emitter, plan: Plan) -> list[tuple[nn.Module, str]]:
+    """The nodes' and the head's modules, sharing the model's parameters."""
+    trace = emitter.trace
+    assert isinstance(trace.output, Ref)
+    starts = [(0, 0), *((cut.position, cut.value) for cut in plan.cuts)]
+    ends = [*starts[1:], (len(trace.ops), trace.output.value)]
+    return [
+        emitter.stretch(start, end, given, wanted)
+        for (start, given), (end, wanted) in zip(starts, ends, strict=True)
+    ]
+
+
+def _check(
+    modules: Sequence[nn.Module], inputs: Sequence[Tensor], expected: Sequence[Tensor], name: str
+) -> None:
+    for images, logits in zip(inputs, expected, strict=True):
+        with torch.no_grad():
+            for module in modules:
+                images = module(images)
+        if not torch.equal(images, logits):
+            raise DeryError(
+                f"{name} can't be cut: its nodes put together don't give the network's own output."
+            )
+
+
+def _perturb(model: nn.Module) -> None:
+    """Add N(0, 0.02) to every parameter: equality must not rest on zeros and ones of an
+    initialisation."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = 0.02 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise.to(parameter.device, parameter.dtype))
+
+
+def _reason(trace: Trace, plan: Plan) -> str:
+    if len(plan.cuts) == 1:
+        return "it has only one block before its head, and at least 2 are needed"
+    if len(single_values(trace)) <= 2:
+        return "along its whole way more than one tensor that depends on the image is in use"
+    return "between its blocks no single tensor with an image grid carries everything on"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

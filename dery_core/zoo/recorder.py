@@ -1,0 +1,288 @@
+"""Record one forward pass: every torch operation, and the tree of module calls around them.
+
+Hooks sit on the given model only and the function mode is thread-local, so other threads may run
+other models meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx.node import map_aggregate
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands for a recorded tensor inside an operation's arguments."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class BatchInt:
+    """An integer that depends on the batch size B: `factor * B + offset`."""
+
+    factor: int
+    offset: int
+
+
+@dataclass
+class RecordedTensor:
+    """`producer` is the operation that made it, -1 for the input, parameters and constants.
+
+    `attribute` is the model's name for a parameter or buffer; `constant` holds any other tensor that
+    no recorded operation made.
+    """
+
+    shape: tuple[int, ...]
+    producer: int
+    depends: bool
+    attribute: str | None = None
+    constant: Tensor | None = None
+
+
+@dataclass
+class Op:
+    """One torch function call. `mutated` maps a new value to the value it overwrites in place.
+
+    A module call that ran no operation (a dropout in eval mode) is an Op without function, so that
+    it keeps its place in the network.
+    """
+
+    function: Callable[..., Any] | None
+    args: Any
+    kwargs: Any
+    outputs: Any
+    call: int
+    inputs: tuple[int, ...]
+    mutated: dict[int, int]
+    depends: bool
+
+    @property
+    def name(self) -> str:
+        if self.function is None:
+            return "identity"
+        name = getattr(self.function, "__name__", "")
+        owner = getattr(self.function, "__self__", None)
+        # x.T arrives as the getter of a property
+        return getattr(owner, "__name__", name) if name == "__get__" else name
+
+    @property
+    def results(self) -> list[int]:
+        return [*refs(self.outputs), *(new for new in self.mutated if new not in refs(self.outputs))]
+
+
+@dataclass
+class Call:
+    """One module call; it ran the operations `start` to `end` (excluded)."""
+
+    parent: int
+    path: str
+    module: nn.Module
+    args: Any
+    kwargs: Any
+    start: int
+    end: int = -1
+    outputs: Any = None
+    body: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass
+class Trace:
+    """One recorded forward pass. Value 0 is the input, call 0 the model itself."""
+
+    values: list[RecordedTensor]
+    ops: list[Op]
+    calls: list[Call]
+    output: Any
+
+    def depends(self, value: int) -> bool:
+        """Whether the value depends on the input."""
+        return self.values[value].depends
+
+
+def refs(tree: Any) -> list[int]:
+    """The values referred to in a tree of arguments, in order, each once."""
+    found: dict[int, None] = {}
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Ref):
+            found[leaf.value] = None
+        return leaf
+
+    map_aggregate(tree, visit)
+    return list(found)
+
+
+def record(model: nn.Module, images: Tensor) -> Trace:
+    """Trace of `model(images)`. The model keeps its weights and mode; its own hooks still run."""
+    recorder = _Recorder(model, images)
+    handles = []
+    for path, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(recorder.entering(path), with_kwargs=True))
+        handles.append(module.register_forward_hook(recorder.leaving, with_kwargs=True))
+    try:
+        with torch.no_grad(), recorder:
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Trace(recorder.values, recorder.ops, recorder.calls, recorder.calls[0].outputs)
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        super().__init__()
+        self.values: list[RecordedTensor] = []
+        self.ops: list[Op] = []
+        self.calls: list[Call] = []
+        self.stack: list[int] = []
+        # weak: a freed tensor's id may come back as another tensor
+        self.known: Any = WeakIdKeyDictionary()
+        self.names = {id(t): name for name, t in [*model.named_parameters(), *model.named_buffers()]}
+        self._define(images, -1, depends=True)
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = self._encode((args, kwargs))
+        tensors = _tensors((args, kwargs))
+        versions = [t._version for t in tensors]
+        out = function(*args, **kwargs)
+        changed = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
+        made = _tensors(out)
+        if not made and not changed:
+            return out
+        if isinstance(out, Tensor) and any(out is t for t in tensors) and not changed:
+            # dropout in eval mode gives back its input: keep the two apart, train mode does
+            out = out.detach()
+            made = [out]
+        self._add(function, given, out, made, changed)
+        return out
+
+    def _add(self, function: Any, given: Any, out: Any, made: list[Tensor], changed: list[Tensor]) -> None:
+        inputs = tuple(refs(given))
+        index = len(self.ops)
+        depends = any(self.values[value].depends for value in inputs)
+        mutated = {}
+        for tensor in changed:
+            old = self.known[tensor]
+            mutated[self._define(tensor, index, depends)] = old
+        for tensor in made:
+            if not any(tensor is other for other in changed):
+                self._define(tensor, index, depends)
+        args, kwargs = given
+        self.ops.append(
+            Op(function, args, kwargs, self._encode(out), self.stack[-1], inputs, mutated, depends)
+        )
+        self.calls[self.stack[-1]].body.append(("op", index))
+
+    def entering(self, path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            parent = self.stack[-1] if self.stack else -1
+            args, kwargs = self._encode((args, kwargs))
+            if parent >= 0:
+                self.calls[parent].body.append(("call", len(self.calls)))
+            self.stack.append(len(self.calls))
+            self.calls.append(Call(parent, path, module, args, kwargs, len(self.ops)))
+
+        return hook
+
+    def leaving(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            call = self.calls[self.stack[-1]]
+            if len(self.ops) == call.start and isinstance(output, Tensor) and not _is_identity(module):
+                given = self._encode(((output,), {}))
+                output = output.detach()
+                self._add(None, given, output, [output], [])
+            call.end = len(self.ops)
+            call.outputs = self._encode(output)
+            self.stack.pop()
+            return output
+
+    def _define(self, tensor: Tensor, producer: int, depends: bool, **origin: Any) -> int:
+        self.known[tensor] = len(self.values)
+        self.values.append(RecordedTensor(tuple(tensor.shape), producer, depends, **origin))
+        return len(self.values) - 1
+
+    def _encode(self, tree: Any) -> Any:
+        """The tree with every tensor replaced by its Ref."""
+
+        def encode(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            with torch._C.DisableTorchFunction():
+                value = self.known.get(leaf)
+                if value is None:
+                    name = self.names.get(id(leaf))
+                    constant = None if name else leaf
+                    value = self._define(leaf, -1, False, attribute=name, constant=constant)
+            return Ref(value)
+
+        return map_aggregate(tree, encode)
+
+
+def _is_identity(module: nn.Module) -> bool:
+    if type(module) is nn.Sequential:
+        return all(map(_is_identity, module))
+    return type(module) is nn.Identity
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    found: dict[int, Tensor] = {}
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            found[id(leaf)] = leaf
+        return leaf
+
+    map_aggregate(tree, visit)
+    return list(found.values())
+
+
+class BatchDependence(ValueError):
+    """Two recordings differ in more than the batch size explains."""
+
+
+def merge_batches(first: Trace, second: Trace) -> Trace:
+    """`first`, with every integer that follows the batch size replaced by a `BatchInt`.
+
+    The two traces are of the same model at two batch sizes. BatchDependence when they don't run
+    the same operations.
+    """
+    sizes = first.values[0].shape[0], second.values[0].shape[0]
+    if len(first.ops) != len(second.ops) or [c.path for c in first.calls] != [c.path for c in second.calls]:
+        raise BatchDependence("it runs other operations at another batch size")
+
+    def merge(a: Any, b: Any) -> Any:
+        if isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
+            merged = [merge(x, y) for x, y in zip(a, b, strict=True)]
+            return merged if isinstance(a, list) else tuple(merged)
+        if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+            return {key: merge(a[key], b[key]) for key in a}
+        if isinstance(a, slice) and isinstance(b, slice):
+            return slice(merge(a.start, b.start), merge(a.stop, b.stop), merge(a.step, b.step))
+        if type(a) is int and type(b) is int and a != b:
+            return _batch_int(a, b, *sizes)
+        plain = isinstance(a, int | float | str | Ref) and a == a  # a NaN equals nothing
+        if type(a) is not type(b) or (plain and a != b):
+            raise BatchDependence("its operations take other arguments at another batch size")
+        return a
+
+    for op, other in zip(first.ops, second.ops, strict=True):
+        if op.function != other.function and op.name != other.name:
+            raise BatchDependence("it runs other operations at another batch size")
+        op.args, op.kwargs = merge(op.args, other.args), merge(op.kwargs, other.kwargs)
+    for call, twin in zip(first.calls, second.calls, strict=True):
+        call.args, call.kwargs = merge(call.args, twin.args), merge(call.kwargs, twin.kwargs)
+    return first
+
+
+def _batch_int(a: int, b: int, size_a: int, size_b: int) -> BatchInt:
+    factor, rest = divmod(b - a, size_b - size_a)
+    if rest:
+        raise BatchDependence("an integer in it follows the batch size in no linear way")
+    return BatchInt(factor, a - factor * size_a)
