@@ -1,0 +1,239 @@
+"""`Zoo`: the trained networks that one zoo file lists."""
+
+import dataclasses
+import difflib
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dery_core.errors import DeryError
+from dery_core.files import sha256
+from dery_core.values import read_json
+from dery_core.zoo.compact import COMPACT_FAMILIES
+from dery_core.zoo.model import ZooModel
+
+EMBEDDED_ZOO = Path(__file__).resolve().parents[2] / "assets" / "zoo" / "zoo.json"
+_SCHEMA_VERSION = 1
+_TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """Models of one zoo file at `path`; weight files lie beside it."""
+
+    path: Path
+    models: tuple[ZooModel, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(model.name for model in self.models)
+
+    def model(self, name: str) -> ZooModel:
+        """The member of that name; DeryError that names close matches when there is none."""
+        for model in self.models:
+            if model.name == name:
+                return model
+        close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.4) or list(self.names)[:3]
+        listed = " or ".join(f"'{other}'" for other in close)
+        raise DeryError(f"the zoo {self.path} has no model '{name}': did you mean {listed}?")
+
+    def subset(self, names: Iterable[str]) -> "Zoo":
+        """The zoo with only these members, in the order given."""
+        return dataclasses.replace(self, models=tuple(self.model(name) for name in names))
+
+    def weights_path(self, name: str) -> Path | None:
+        """The member's weight file; None when timm is to download its weights."""
+        model = self.model(name)
+        return None if model.weights.startswith(_TIMM) else self.path.parent / model.weights
+
+    def check(self) -> None:
+        """Raise DeryError for the first member whose weight file is missing or has another hash."""
+        for model in self.models:
+            self._check_weights(model)
+
+    def build(self, name: str) -> nn.Module:
+        """The member in eval mode with its weights in float32.
+
+        Raises DeryError when the weight file is missing, has another hash or doesn't fit.
+        """
+        model = self.model(name)
+        path = self._check_weights(model)
+        if path is None:
+            return _download(model).eval()
+        module = build_architecture(model)
+        _load_weights(module, _read_weights(model, path), model, path)
+        return module.eval()
+
+    def _check_weights(self, model: ZooModel) -> Path | None:
+        path = self.weights_path(model.name)
+        if path is None:
+            return None
+        if not path.is_file():
+            raise DeryError(
+                f"the weight file {path} of '{model.name}' is missing: put it beside {self.path.name}."
+            )
+        if model.sha256 and _file_hash(path, path.stat().st_mtime_ns, path.stat().st_size) != model.sha256:
+            raise DeryError(
+                f"the weight file {path} of '{model.name}' is not the one the zoo was made with "
+                "(its SHA-256 differs): restore it, or correct the hash in the zoo file."
+            )
+        return path
+
+
+def load_zoo(path: Path | str) -> Zoo:
+    """The zoo that a JSON file lists; weight files are not read yet.
+
+    Takes `{"schema_version": 1, "models": [...]}` or a plain list. Keys that a ZooModel doesn't have
+    go to its provenance. Raises DeryError for a file that isn't one, and for duplicate names.
+    """
+    path = Path(path).expanduser().absolute()
+    data = read_json(path)
+    if isinstance(data, dict):
+        version = data.get("schema_version", _SCHEMA_VERSION)
+        if version != _SCHEMA_VERSION:
+            raise DeryError(
+                f"{path}: field 'schema_version' is {version!r}, but this DeRy Studio reads version "
+                f"{_SCHEMA_VERSION} of a zoo."
+            )
+        data = data.get("models")
+    if not isinstance(data, list):
+        raise DeryError(f"{path}: a zoo file holds a list of models, or an object with the list as 'models'.")
+    models = tuple(_read_model(entry, f"{path}: model {row}") for row, entry in enumerate(data))
+    if not models:
+        raise DeryError(f"{path}: the zoo holds no models.")
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise DeryError(f"{path}: two models are named '{name}': give each a name of its own.")
+    return Zoo(path, models)
+
+
+def embedded_zoo() -> Zoo:
+    """The trained networks that ship with DeRy Studio."""
+    return load_zoo(EMBEDDED_ZOO)
+
+
+def build_architecture(model: ZooModel, num_classes: int | None = None) -> nn.Module:
+    """The network with random weights, in train mode; reads no file and no network.
+
+    `num_classes` replaces the head's size. Raises DeryError for an architecture timm doesn't know,
+    and for settings it refuses.
+    """
+    if not timm.is_model(model.architecture):
+        close = difflib.get_close_matches(model.architecture, timm.list_models(), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "see timm.list_models()."
+        raise DeryError(f"'{model.name}': timm {timm.__version__} has no '{model.architecture}': {hint}")
+    settings = dict(model.model_kwargs)
+    if num_classes is not None:
+        settings["num_classes"] = num_classes
+    try:
+        return timm.create_model(model.architecture, pretrained=False, **settings)
+    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, IndexError) as error:
+        raise DeryError(
+            f"'{model.name}': timm refuses the model_kwargs of '{model.architecture}' "
+            f"({_first_line(error)}): correct them in the zoo file."
+        ) from error
+
+
+def family(model: ZooModel) -> str:
+    """timm's family file of the architecture, e.g. "resnet" or "vision_transformer"."""
+    name = model.architecture
+    if name in COMPACT_FAMILIES:
+        return COMPACT_FAMILIES[name]
+    if not timm.is_model(name):
+        raise DeryError(f"'{model.name}': timm {timm.__version__} has no '{name}'.")
+    return timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+
+
+def _read_model(entry: Any, where: str) -> ZooModel:
+    if not isinstance(entry, dict):
+        raise DeryError(f"{where} is not an object.")
+    if isinstance(entry.get("name"), str):
+        where += f" ('{entry['name']}')"
+    known = {field.name for field in dataclasses.fields(ZooModel)} | {"schema_version"}
+    extra = {key: value for key, value in entry.items() if key not in known}
+    fields = {key: value for key, value in entry.items() if key in known}
+    if extra:
+        fields["provenance"] = {**fields.get("provenance", {}), **extra}
+    return ZooModel.from_dict(fields, where)
+
+
+@lru_cache(maxsize=256)
+def _file_hash(path: Path, modified: int, size: int) -> str:
+    """SHA-256, read once as long as the file stays as it is."""
+    return sha256(path)
+
+
+def _read_weights(model: ZooModel, path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DeryError(
+            f"the weight file {path} of '{model.name}' is not a readable safetensors file ({error})."
+        ) from error
+
+
+def _load_weights(module: nn.Module, weights: dict[str, Tensor], model: ZooModel, path: Path) -> None:
+    """Copy the tensors in, cast to each parameter's type; DeryError names the first that doesn't fit."""
+    own = module.state_dict()
+    where = f"'{model.name}': {path.name}"
+    for name, tensor in own.items():
+        if name not in weights:
+            raise DeryError(f"{where} lacks the tensor '{name}' of '{model.architecture}'.")
+        if weights[name].shape != tensor.shape:
+            raise DeryError(
+                f"{where}: tensor '{name}' is {tuple(weights[name].shape)} in the file, "
+                f"but {tuple(tensor.shape)} in '{model.architecture}' as the zoo file describes it."
+            )
+    for name in weights:
+        if name not in own:
+            raise DeryError(f"{where} holds a tensor '{name}' that '{model.architecture}' doesn't have.")
+    module.load_state_dict(weights)
+
+
+def _download(model: ZooModel) -> nn.Module:
+    tag = model.weights.removeprefix(_TIMM)
+    name = f"{model.architecture}.{tag}" if tag else model.architecture
+    build_architecture(model)
+    if not timm.models.is_model_pretrained(name):
+        raise DeryError(f"'{model.name}': timm {timm.__version__} has no weights '{name}'.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return timm.create_model(name, pretrained=True, **model.model_kwargs)
+    except Exception as error:  # huggingface_hub raises many kinds, none of them common to all
+        raise DeryError(
+            f"'{model.name}': timm's weights '{name}' can't be loaded ({_first_line(error)}): "
+            "connect to the network for their first use, or give a safetensors file."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:120] if text else type(error).__name__
+
+
+def count_params(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_macs(module: nn.Module, input_size: tuple[int, int, int]) -> int:
+    """Multiply-accumulates for one image: half of what torch's counter calls FLOPs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    training = module.training
+    module.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(torch.zeros(1, *input_size))
+    module.train(training)
+    return counter.get_total_flops() // 2
