@@ -1,0 +1,196 @@
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dery_core.data import TARGET_TASK, Probe
+from dery_core.errors import Cancelled, DeryError
+from dery_core.progress import Progress
+from dery_core.similarity import SimilarityTable, cka_matrix, cut_features, similarity_table
+from dery_core.workspace import Workspace
+from dery_core.zoo.line_graph import LineGraph
+from dery_core.zoo.model import ZooModel
+from dery_core.zoo.zoo import Zoo
+
+PROBE = Probe(TARGET_TASK, 24)
+
+
+def test_rows_are_every_models_cuts_in_order(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    table = similarity_table(zoo, ["b", "a"], PROBE, workspace)
+    assert table.models == ("b", "a")
+    assert list(table.index.columns) == ["model", "cut", "node", "layout", "params", "macs"]
+    for name in table.models:
+        index = table.index.iloc[table.rows(name)]
+        assert (index["model"] == name).all()
+        assert list(index["cut"]) == list(range(len(index)))
+        assert list(index["node"]) == ["input", *(f"n{i}" for i in range(len(index) - 1))]
+        assert index["params"].iloc[0] == index["macs"].iloc[0] == 0
+        assert index["macs"].is_monotonic_increasing
+        assert index["macs"].dtype == index["params"].dtype == np.int64
+    assert table.index["layout"].iloc[-1] == "1+8×8 tokens × 6"
+
+
+def test_values_are_the_cka_of_the_features(
+    zoo: Zoo, workspace: Workspace, built: list[str], graph_of: Callable[[str], LineGraph]
+) -> None:
+    from dery_core.data import probe_images
+
+    table = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    features = [
+        f for n in "ab" for f in cut_features(graph_of(n), zoo.model(n), probe_images(PROBE), batch_size=7)
+    ]
+    np.testing.assert_allclose(table.values, cka_matrix(features), atol=1e-6)
+
+
+def test_the_picture_is_the_same_cut_of_every_model(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    table = similarity_table(zoo, zoo.names, PROBE, workspace)
+    inputs = np.flatnonzero(table.index["cut"] == 0)
+    assert (table.values[np.ix_(inputs, inputs)] == 1).all()
+    assert (np.diagonal(table.values) == 1).all()
+    assert (table.values == table.values.T).all()
+
+
+def test_between_reads_one_models_rows_and_the_others_columns(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    table = similarity_table(zoo, zoo.names, PROBE, workspace)
+    block = table.between("c", "a")
+    assert block.shape == (len(table.rows("c")), len(table.rows("a")))
+    assert block[3, 2] == table.values[table.rows("c")[3], table.rows("a")[2]]
+    np.testing.assert_array_equal(block, table.between("a", "c").T)
+
+
+def test_a_kept_table_builds_no_network(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    first = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    assert sorted(built) == ["a", "b"]
+    built.clear()
+    again = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    assert built == []
+    assert again.key == first.key
+    np.testing.assert_array_equal(again.values, first.values)
+    assert again.index.equals(first.index)
+
+
+def test_adding_a_model_computes_one_model(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    small = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    built.clear()
+    large = similarity_table(zoo, ["a", "b", "c"], PROBE, workspace)
+    assert built == ["c"]
+    assert large.key != small.key
+    np.testing.assert_allclose(large.between("a", "b"), small.between("a", "b"), atol=1e-12)
+
+
+def test_an_interrupted_table_goes_on_where_it_stopped(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        similarity_table(zoo, zoo.names, PROBE, workspace, report=stop)
+    assert built == ["a", "b"]
+    similarity_table(zoo, zoo.names, PROBE, workspace)
+    assert built == ["a", "b", "c"]
+
+
+def test_progress_counts_models(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    seen: list[Progress] = []
+    similarity_table(zoo, zoo.names, PROBE, workspace, report=seen.append)
+    assert [(p.done, p.total, p.unit) for p in seen] == [(i, 3, "models") for i in range(4)]
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 half of one"])
+def test_damaged_files_are_computed_again(
+    zoo: Zoo, workspace: Workspace, built: list[str], content: bytes
+) -> None:
+    first = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    for path in [*workspace.features.iterdir(), *workspace.tables.iterdir()]:
+        path.write_bytes(content)
+    built.clear()
+    again = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    assert sorted(built) == ["a", "b"]
+    np.testing.assert_array_equal(again.values, first.values)
+    built.clear()
+    similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    assert built == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": "timm:other"},
+        {"sha256": "0" * 64},
+        {"architecture": "resnet34"},
+        {"model_kwargs": {"num_classes": 7}},
+        {"mean": [0.0, 0.0, 0.0]},
+        {"input_size": [3, 16, 16]},
+    ],
+)
+def test_what_the_features_depend_on_makes_another_key(
+    zoo: Zoo,
+    workspace: Workspace,
+    built: list[str],
+    tiny_model: Callable[..., ZooModel],
+    change: dict[str, object],
+) -> None:
+    first = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    built.clear()
+    changed = dataclasses.replace(zoo, models=(tiny_model("a", **change), *zoo.models[1:]))
+    again = similarity_table(changed, ["a", "b"], PROBE, workspace)
+    assert built == ["a"]
+    assert again.key != first.key
+
+
+def test_weights_without_a_declared_hash_are_hashed(
+    zoo: Zoo, workspace: Workspace, built: list[str], tiny_model: Callable[..., ZooModel]
+) -> None:
+    file = zoo.path.parent / "a.safetensors"
+    zoo = dataclasses.replace(zoo, models=(tiny_model("a", weights=file.name), *zoo.models[1:]))
+    for content, expected in ((b"one", ["a", "b"]), (b"one", []), (b"two", ["a"])):
+        built.clear()
+        file.write_bytes(content)
+        similarity_table(zoo, ["a", "b"], PROBE, workspace)
+        assert sorted(built) == expected
+
+
+def test_another_probe_measures_anew(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    first = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    other = similarity_table(zoo, ["a", "b"], Probe(TARGET_TASK, 24, seed=1), workspace)
+    assert len(built) == 4
+    assert not np.array_equal(first.values, other.values)
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "a"]])
+def test_fewer_than_two_models_are_refused(
+    zoo: Zoo, workspace: Workspace, built: list[str], names: list[str]
+) -> None:
+    with pytest.raises(DeryError, match="at least two models"):
+        similarity_table(zoo, names, PROBE, workspace)
+
+
+def test_a_model_the_zoo_lacks_is_named(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    with pytest.raises(DeryError, match="'zz'"):
+        similarity_table(zoo, ["a", "zz"], PROBE, workspace)
+
+
+def test_a_dead_cut_is_named(
+    zoo: Zoo, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tiny_graph: Callable[..., LineGraph]
+) -> None:
+    graph = tiny_graph(0)
+    for parameter in graph.nodes[1].module.parameters():
+        parameter.data.zero_()
+    monkeypatch.setattr("dery_core.similarity.cache.zoo_line_graph", lambda zoo, name: graph)
+    with pytest.raises(DeryError, match="a after n1 is the same for every image"):
+        similarity_table(zoo, ["a", "b"], PROBE, workspace)
+
+
+def test_a_saved_table_comes_back(zoo: Zoo, workspace: Workspace, built: list[str], tmp_path: Path) -> None:
+    table = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    table.save(tmp_path / "copy.npz")
+    copy = SimilarityTable.load(tmp_path / "copy.npz")
+    assert (copy.probe, copy.key, copy.models) == (PROBE, table.key, table.models)
+    assert copy.index.equals(table.index)
+    np.testing.assert_array_equal(copy.values, table.values)
