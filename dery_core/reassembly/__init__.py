@@ -1,0 +1,47 @@
+"""Reassembly: seams, hybrids, their prices and scores, and the best of them under a budget."""
+
+from dery_core.reassembly.candidates import BlockFacts, Candidates, candidates
+from dery_core.reassembly.front import pareto_front
+from dery_core.reassembly.hybrid import Hybrid, build_hybrid, load_hybrid, save_hybrid
+from dery_core.reassembly.linear import LinearScore, fit_linear
+from dery_core.reassembly.naswot import Naswot, naswot
+from dery_core.reassembly.program import Program
+from dery_core.reassembly.reassemble import brute_force, extremes, reassemble
+from dery_core.reassembly.scores import Measured, Scores, measure, sampled, score_candidates
+from dery_core.reassembly.seam import Seam, seam_cost
+from dery_core.reassembly.search import Extremes
+from dery_core.reassembly.table import HybridRow, hybrid_summary, hybrid_table
+from dery_core.reassembly.value import Budget, Choice, HybridSpec
+
+__all__ = [
+    "BlockFacts",
+    "Budget",
+    "Candidates",
+    "Choice",
+    "Extremes",
+    "Hybrid",
+    "HybridRow",
+    "HybridSpec",
+    "LinearScore",
+    "Measured",
+    "Naswot",
+    "Program",
+    "Scores",
+    "Seam",
+    "brute_force",
+    "build_hybrid",
+    "candidates",
+    "extremes",
+    "fit_linear",
+    "hybrid_summary",
+    "hybrid_table",
+    "load_hybrid",
+    "measure",
+    "naswot",
+    "pareto_front",
+    "reassemble",
+    "sampled",
+    "save_hybrid",
+    "score_candidates",
+    "seam_cost",
+]

@@ -1,7 +1,8 @@
-"""`Budget` and `HybridSpec`: what is allowed, and what was chosen."""
+"""`Budget`, `Choice` and `HybridSpec`: what is allowed, and what was chosen."""
 
 from dataclasses import dataclass
 
+from dery_core.errors import DeryError
 from dery_core.partition.value import Block
 from dery_core.values import Value
 from dery_core.zoo.model import ZooModel
@@ -24,6 +25,21 @@ class Budget(Value):
 
 
 @dataclass(frozen=True)
+class Choice(Value):
+    """One candidate: `choice[k]` is the index of the model whose stage k is taken.
+
+    `params` and `macs` are the whole hybrid's, seams and head included. `predicted` is the linear
+    model's score, `measured` the score itself, None when it was never measured.
+    """
+
+    choice: tuple[int, ...]
+    params: int
+    macs: int
+    predicted: float
+    measured: float | None = None
+
+
+@dataclass(frozen=True)
 class HybridSpec(Value):
     """One block a stage, in order; enough to rebuild the module on another machine.
 
@@ -39,6 +55,13 @@ class HybridSpec(Value):
     macs: int
     seam_norm: bool = True
     score: float | None = None
+
+    def __post_init__(self) -> None:
+        missing = [b.model for b in self.blocks if b.model not in {model.name for model in self.models}]
+        if not self.blocks or missing:
+            raise DeryError(
+                f"a hybrid needs blocks, and a zoo record for {missing[0] if missing else 'each'}."
+            )
 
     def model(self, name: str) -> ZooModel:
         return next(model for model in self.models if model.name == name)

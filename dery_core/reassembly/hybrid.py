@@ -1,0 +1,145 @@
+"""`Hybrid`: blocks of several networks with seams between them and a new head."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from dery_core.errors import DeryError
+from dery_core.files import atomic_path, digest
+from dery_core.partition import Block
+from dery_core.reassembly.candidates import BlockFacts, block_facts
+from dery_core.reassembly.head import Head
+from dery_core.reassembly.seam import Seam
+from dery_core.reassembly.value import HybridSpec
+from dery_core.zoo import LineGraph, Zoo, build_architecture, line_graph, zoo_line_graph
+
+_SPEC_FILE = "hybrid.json"
+_WEIGHTS_FILE = "hybrid.safetensors"
+
+
+class Hybrid(nn.Module):
+    """A reassembled network (the paper's section 3.3).
+
+    `stages` are the reused blocks; `seams[k]` stands between stages k and k+1 (an Identity where
+    two blocks adjoin in one model); `head` classifies. Takes images preprocessed for the first
+    block's model, gives logits (B, classes).
+    """
+
+    def __init__(self, stages: Sequence[nn.Sequential], seams: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.seams = nn.ModuleList(seams)
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stages[0](images)
+        for seam, stage in zip(self.seams, self.stages[1:], strict=True):
+            x = stage(seam(x))
+        return self.head(x)
+
+    def reused_modules(self) -> list[nn.Module]:
+        """The blocks taken from the zoo, in order."""
+        return list(self.stages)
+
+    def new_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the seams and the head: what frozen-tuning trains."""
+        yield from self.seams.parameters()
+        yield from self.head.parameters()
+
+
+def adjoins(left: Block, right: Block) -> bool:
+    """Whether `right` follows `left` in one model, so that no seam is needed."""
+    return left.model == right.model and left.end == right.start
+
+
+def build_seam(k: int, left: BlockFacts, right: BlockFacts, norm: bool, seed: int) -> Seam:
+    """The seam after stage k. Its weights depend on its two blocks and `seed`, on nothing else,
+    so candidates that share it share its weights too."""
+    with _seeded("seam", seed, k, left.block, right.block):
+        return Seam(left.output, right.input, norm)
+
+
+def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
+    """The hybrid of `spec` in eval mode, its blocks with the zoo's weights, or random ones without a zoo.
+
+    Blocks are copies: no two share weights. Seams and head are initialised from `seed`.
+    DeryError when the zoo has no such model, other weights, or no such block.
+    """
+    graphs = source_graphs(spec, zoo)
+    facts = [block_facts(graphs[block.model], block) for block in spec.blocks]
+    stages = [_stage(graphs[block.model], block) for block in spec.blocks]
+    seams: list[nn.Module] = []
+    for k, (left, right) in enumerate(zip(facts, facts[1:], strict=False)):
+        if adjoins(left.block, right.block):
+            seams.append(nn.Identity())
+        else:
+            seams.append(build_seam(k, left, right, spec.seam_norm, seed))
+    with _seeded("head", seed, spec.blocks[-1], spec.num_classes):
+        head = Head(facts[-1].output, spec.num_classes)
+    return Hybrid(stages, seams, head).eval()
+
+
+def save_hybrid(hybrid: Hybrid, spec: HybridSpec, folder: Path) -> None:
+    """Write spec and weights into `folder`: all that `load_hybrid` needs."""
+    with atomic_path(folder / _WEIGHTS_FILE) as temporary:
+        safetensors.torch.save_model(hybrid, str(temporary))
+    spec.save(folder / _SPEC_FILE)
+
+
+def load_hybrid(folder: Path) -> tuple[Hybrid, HybridSpec]:
+    """The hybrid that `save_hybrid` wrote, in eval mode, and its spec; the zoo is not needed.
+
+    DeryError when a file is missing, broken, or of another hybrid.
+    """
+    spec = HybridSpec.load(folder / _SPEC_FILE)
+    path = folder / _WEIGHTS_FILE
+    if not path.is_file():
+        raise DeryError(f"{path} does not exist.")
+    hybrid = build_hybrid(spec, zoo=None)
+    try:
+        safetensors.torch.load_model(hybrid, path)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DeryError(f"{path} does not hold the weights of {folder / _SPEC_FILE} ({reason}).") from error
+    return hybrid, spec
+
+
+def source_graphs(spec: HybridSpec, zoo: Zoo | None) -> dict[str, LineGraph]:
+    """Line graphs of the networks that give blocks, by name; random weights without a zoo.
+
+    DeryError when the zoo holds another network under that name.
+    """
+    graphs = {}
+    for name in dict.fromkeys(block.model for block in spec.blocks):
+        model = spec.model(name)
+        if zoo is None:
+            with _seeded("architecture", name):
+                graphs[name] = line_graph(build_architecture(model), model.input_size, name)
+            continue
+        kept = zoo.model(name)
+        if (kept.architecture, kept.weights, kept.sha256) != (
+            model.architecture,
+            model.weights,
+            model.sha256,
+        ):
+            raise DeryError(f"the zoo's {name} is not the network this hybrid was made from: use that zoo.")
+        graphs[name] = zoo_line_graph(zoo, name)
+    return graphs
+
+
+def _stage(graph: LineGraph, block: Block) -> nn.Sequential:
+    return copy.deepcopy(nn.Sequential(*(node.module for node in graph.nodes[block.start : block.end])))
+
+
+@contextmanager
+def _seeded(*parts: object) -> Iterator[None]:
+    """Draw from a generator seeded by `parts`; the global one is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(digest(*parts), 16) >> 1)
+        yield
