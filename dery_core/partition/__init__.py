@@ -2,14 +2,14 @@
 
 from dery_core.partition.baseline import kl_kmeans
 from dery_core.partition.exact import Solution, solve
-from dery_core.partition.problem import Problem, build_problem
-from dery_core.partition.solve import (
+from dery_core.partition.from_table import (
     as_partition,
     block_similarity,
     partition_problem,
     solve_arrays,
     solve_partition,
 )
+from dery_core.partition.problem import Problem, build_problem
 from dery_core.partition.value import Block, Partition
 from dery_core.partition.windows import Windows, size_windows
 

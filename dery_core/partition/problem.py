@@ -236,15 +236,17 @@ def _check(similarity: Floats, model: Ints, cut: Ints, size: Floats, k: int, eps
             f"The similarity table doesn't fit its index: values {similarity.shape}, {rows} models, "
             f"{len(cut)} cuts, {len(size)} sizes."
         )
-    if rows == 0 or model[-1] < 1:
-        raise DeryError("Equivalence sets need at least two models: add another one.")
-    if not (np.isfinite(similarity).all() and np.allclose(similarity, similarity.T, atol=1e-6)):
+    if not (np.isfinite(similarity).all() and np.abs(similarity - similarity.T).max() < 1e-6):
         raise DeryError("The similarity table must be finite and symmetric.")
-    begins = np.diff(model, prepend=-1)
+    if np.abs(np.diagonal(similarity) - 1).max() > 1e-6:
+        raise DeryError("The similarity table must have a unit diagonal: every cut is like itself.")
+    begins = np.diff(model, prepend=-1)  # 1 where a model begins, 0 inside it
     if not (np.isin(begins, (0, 1)).all() and np.array_equal(cut == 0, begins == 1)):
         raise DeryError("The similarity table's rows must be each model's cuts 0 to L, model after model.")
     if (np.diff(cut)[begins[1:] == 0] != 1).any() or not (np.diff(size)[begins[1:] == 0] >= 0).all():
         raise DeryError("The similarity table's cuts must be in order, with sizes that never shrink.")
+    if rows == 0 or model[-1] < 1:
+        raise DeryError("Equivalence sets need at least two models: add another one.")
 
 
 def _group_starts(keys: Ints) -> Ints:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def features(count: int = 5, n: int = 30, offset: float = 0.0) -> list[Floats]:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("offset", [0.0, 50.0])
 def test_matrix_equals_the_definition(dtype: type, offset: float) -> None:
-    stack = [x.astype(dtype) for x in features(offset=offset)]
+    stack: list[NDArray[Any]] = [x.astype(dtype) for x in features(offset=offset)]
     matrix = cka_matrix(stack)
     for i, x in enumerate(stack):
         for j, y in enumerate(stack):
