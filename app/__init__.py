@@ -1,0 +1,1 @@
+"""The Streamlit shell of DeRy Studio: navigation, state, charts and shared widgets."""

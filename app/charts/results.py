@@ -1,0 +1,39 @@
+"""What fine-tuning gave: the hybrid beside the zoo members of the same budget."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.charts.style import OUTLINE, styled
+from app.colours import ACCENT, text_on
+
+
+def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """One bar a run, best on top: top-1 on the target task's test set, in percent.
+
+    `results` has the columns label, top1 and hybrid (bool). Hybrids carry a star and the accent.
+    """
+    rows = results.sort_values("top1")
+    labels, hybrids = [str(label) for label in rows["label"]], list(rows["hybrid"])
+    fills = [
+        ACCENT if hybrid else colours.get(label, ACCENT)
+        for label, hybrid in zip(labels, hybrids, strict=True)
+    ]
+    figure = go.Figure(
+        go.Bar(
+            orientation="h",
+            y=[f"★ {label}" if hybrid else label for label, hybrid in zip(labels, hybrids, strict=True)],
+            x=rows["top1"],
+            text=[f"{top1:.1f} %" for top1 in rows["top1"]],
+            textposition="inside",
+            insidetextanchor="end",
+            textangle=0,
+            insidetextfont={"size": 16, "color": [text_on(fill) for fill in fills]},
+            marker={"color": fills, "line": {"color": OUTLINE, "width": 1}},
+            hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
+        )
+    )
+    styled(figure, height=90 + 46 * len(rows), bargap=0.25)
+    figure.update_xaxes(title="Top-1 on the target task's test set, %", range=[0, 100])
+    return figure.update_yaxes(tickfont={"size": 15}, showgrid=False)

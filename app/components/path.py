@@ -1,0 +1,58 @@
+"""The path every page shows: what is done, where you are, what is next."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One page of the path."""
+
+    name: str
+
+    @property
+    def title(self) -> str:
+        return self.name.capitalize()
+
+    @property
+    def file(self) -> Path:
+        return PAGES / f"{self.name}.py"
+
+
+STEPS = (
+    Step("zoo"),
+    Step("similarity"),
+    Step("partition"),
+    Step("reassemble"),
+    Step("runs"),
+)
+HOME = Step("home")
+
+
+def header(current: str, done: set[str]) -> None:
+    """The row of links; a tick for every step in `done`, the current page in bold."""
+    with st.container(horizontal=True, key="path", gap="xxsmall", vertical_alignment="center"):
+        st.page_link(HOME.file, label="**DeRy Studio**", icon=":material/extension:")
+        for number, step in enumerate(STEPS):
+            icon = ":material/check_circle:" if step.name in done else f":material/counter_{number + 1}:"
+            label = f"**{step.title}**" if step.name == current else step.title
+            st.page_link(step.file, label=label, icon=icon)
+
+
+def next_step(step: str, label: str) -> None:
+    """The one link that leads on, at a page's end."""
+    with st.container(key=f"next_{step}", horizontal=True, horizontal_alignment="right"):
+        st.page_link(
+            PAGES / f"{step}.py", label=label, icon=":material/arrow_forward:", icon_position="right"
+        )
+
+
+def first_do(step: str, sentence: str) -> None:
+    """Say what is missing, with a link to where it is done, and end the page here."""
+    st.info(sentence, icon=":material/info:")
+    st.page_link(PAGES / f"{step}.py", label=f"Go to {step.capitalize()}", icon=":material/arrow_forward:")
+    st.stop()

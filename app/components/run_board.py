@@ -1,0 +1,108 @@
+"""The list of runs and the one that is open, alive while something runs."""
+
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import state
+from app.charts.curves import training_curves
+from app.components.figures import show
+from app.components.waiting import spoken
+from dery_core.errors import DeryError
+from dery_core.jobs import Run
+
+SHOWN = 8
+LIVE = ("queued", "running")
+_COLOURS = {
+    "queued": "#8a94a3", "running": "#2f7fc1", "finished": "#2f8a5b", "failed": "#c0392b",
+    "cancelled": "#b07d1a", "interrupted": "#b07d1a", "damaged": "#c0392b",
+}  # fmt: skip
+
+
+def run_list(runs: pd.DataFrame) -> None:
+    """One row a run, newest first; its name opens it."""
+    everything = len(runs) <= SHOWN or st.session_state.get("all_runs", False)
+    with st.container(key="run_list", gap=None):
+        for row in runs.head(len(runs) if everything else SHOWN).to_dict("records"):
+            left, right = st.columns([2, 5], wrap=False, vertical_alignment="center")
+            left.button(
+                str(row["subject"]),
+                key=f"run_{row['id']}",
+                type="tertiary",
+                icon=":material/star:" if row["hybrid"] else ":material/category:",
+                on_click=_open,
+                args=(row["id"],),
+            )
+            right.html(_row(row, row["id"] == state.get("run")))
+    if len(runs) > SHOWN:
+        st.toggle(f"Show all {len(runs)} runs", key="all_runs")
+
+
+def open_run(run: Run, line: pd.Series, colours: Mapping[str, str]) -> None:
+    """Curves, figures, log and the buttons of one run."""
+    status = line["state"]
+    with st.container(horizontal=True, vertical_alignment="center", key="open_run"):
+        st.subheader(f"{line['subject']}, {line['protocol']} tuning", width="content")
+        st.markdown(_badge(status), width="content")
+        _buttons(run, status)
+    if line["message"]:
+        st.info(line["message"], icon=":material/info:")
+    progress = run.progress() if status == "running" else None
+    if progress is not None and progress.total:
+        st.progress(min(progress.done / progress.total, 1.0), text=spoken(progress))
+    metrics = pd.DataFrame(run.metrics(), columns=["epoch", "top1", "loss", "learning_rate", "seconds"])
+    if len(metrics):
+        show(
+            training_curves({line["subject"]: metrics}, colours),
+            key="curves",
+            alt=f"Training loss and test accuracy of {line['subject']} over the epochs.",
+        )
+    with st.expander("Log", icon=":material/description:"), st.container(key="run_log"):
+        st.code("\n".join(run.log().splitlines()[-40:]) or "Nothing yet.", language=None)
+
+
+def _buttons(run: Run, status: str) -> None:
+    if status in LIVE:
+        _act("Cancel", "cancel_run", ":material/stop:", run.cancel)
+    if status in ("cancelled", "failed", "interrupted"):
+        _act("Resume", "resume_run", ":material/play_arrow:", run.resume)
+    if status == "queued":
+        _act("Start now", "start_queued", ":material/play_arrow:", run.start)
+    if status not in LIVE:
+        _act("Delete", "delete_run", ":material/delete:", run.delete)
+
+
+def _act(label: str, key: str, icon: str, action: Callable[[], None]) -> None:
+    if not st.button(label, key=key, icon=icon):
+        return
+    try:
+        action()
+    except DeryError as error:
+        st.session_state["run_error"] = str(error)
+    st.rerun()
+
+
+def _open(run_id: str) -> None:
+    st.session_state["run"] = run_id
+
+
+def _badge(status: str) -> str:
+    colours = {"running": "blue", "finished": "green", "failed": "red", "damaged": "red"}
+    return f":{colours.get(status, 'gray')}-badge[{status}]"
+
+
+def _row(row: Mapping[Any, Any], is_open: bool) -> str:
+    colour = _COLOURS[row["state"]]
+    done = 100 * row["epoch"] / max(row["epochs"], 1)
+    top1 = "" if pd.isna(row["top1"]) else f"<b>{row['top1']:.1f} %</b>"
+    kind = "dery-run open" if is_open else "dery-run"
+    return (
+        f'<div class="{kind}" data-run="{escape(row["id"])}" data-state="{row["state"]}">'
+        f"<span>{escape(str(row['protocol']))}</span>"
+        f'<span class="state"><i style="background:{colour}"></i>{row["state"]}</span>'
+        f'<span class="track"><i style="width:{done:.0f}%;background:{colour}"></i></span>'
+        f"<span>{row['epoch']} of {row['epochs']} epochs</span><span>{top1}</span></div>"
+    )

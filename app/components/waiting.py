@@ -1,0 +1,67 @@
+"""Waiting for long work with its progress, without a frozen page."""
+
+from collections.abc import Hashable
+from typing import TypeVar
+
+import streamlit as st
+
+from app import work
+from app.work import Work
+from dery_core.errors import Cancelled, DeryError
+from dery_core.progress import Progress
+
+T = TypeVar("T")
+
+# Work that takes less than this is shown without a progress bar flashing by.
+PATIENCE_SECONDS = 0.4
+REDRAW_SECONDS = 0.5
+
+
+def result_of(task: Work[T], key: Hashable, title: str) -> T:
+    """The value of `task`; until it is there, the page ends here with a progress bar.
+
+    An error the work raised is shown as one sentence and ends the page here too.
+    """
+    value = value_of(task, key, title)
+    if value is None:
+        st.stop()
+    return value
+
+
+def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
+    """As `result_of`, but gives None where that ends the page."""
+    if not task.wait(PATIENCE_SECONDS):
+        _progress(task, title)
+        return None
+    try:
+        return task.value()
+    except Cancelled:
+        st.info("Stopped. What was finished is kept.", icon=":material/pause_circle:")
+    except DeryError as error:
+        st.error(str(error), icon=":material/error:")
+    if st.button("Try again", key="try_again", icon=":material/refresh:"):
+        work.forget(key)
+        st.rerun()
+    return None
+
+
+@st.fragment(run_every=REDRAW_SECONDS)
+def _progress(task: Work[T], title: str) -> None:
+    if task.finished:
+        st.rerun()
+    with st.container(border=True, key="progress"):
+        st.markdown(f"**{title}**")
+        progress = task.progress
+        share = progress.done / progress.total if progress and progress.total else 0.0
+        st.progress(min(share, 1.0), text=spoken(progress) if progress else "Starting …")
+        if st.button("Stop", key="stop_work", icon=":material/stop:"):
+            task.cancel()
+
+
+def spoken(progress: Progress) -> str:
+    """How far, how fast, how long still."""
+    text = f"{progress.step}: {progress.done} of {progress.total} {progress.unit}"
+    if progress.rate is None or progress.remaining is None:
+        return text
+    left = max(1, round(progress.remaining))
+    return f"{text} · {progress.rate:.2g} {progress.unit}/s · about {left} s to go"

@@ -1,0 +1,57 @@
+"""The zoo as a table with a box to tick on every row."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import state
+from dery_core.units import quantity
+
+MACS_HELP = "Multiply-accumulates for one image: what the paper calls FLOPs."
+_HEAD = (
+    '<div class="dery-row dery-head"><span></span><span>Family</span><span>Source task</span>'
+    f'<span>Params</span><span class="dery-hint" title="{MACS_HELP}">MACs</span>'
+    "<span>Top-1 there</span></div>"
+)
+
+
+def zoo_table(models: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """One row a model; ticking a box changes the chosen members.
+
+    `models` has the columns name, family, source_task, params, macs, top1 and chosen.
+    """
+    names = list(models["name"])
+    with st.container(key="zoo_table", gap=None):
+        left, right = st.columns([2, 6], wrap=False, vertical_alignment="bottom")
+        left.caption("Name")
+        right.html(_HEAD)
+        for row in models.to_dict("records"):
+            left, right = st.columns([2, 6], wrap=False, vertical_alignment="center")
+            key = f"member_{row['name']}"
+            st.session_state.setdefault(key, bool(row["chosen"]))
+            left.checkbox(row["name"], key=key, on_change=_ticked, args=(names,))
+            right.html(_row(row, colours[row["name"]]))
+
+
+def _ticked(names: list[str]) -> None:
+    state.choose_members(tuple(n for n in names if st.session_state.get(f"member_{n}")))
+
+
+def _row(row: Mapping[Any, Any], colour: str) -> str:
+    accuracy, bar = "–", ""
+    if not pd.isna(row["top1"]):
+        accuracy = f"{row['top1']:.1f} %"
+        bar = f'<span class="dery-bar" style="width:{row["top1"] * 0.5:.0f}%"></span>'
+    return (
+        f'<div class="dery-row"><span class="dery-swatch" style="background:{colour}"></span>'
+        f"<span>{escape(row['family'])}</span><span>{escape(row['source_task'])}</span>"
+        f"<span>{_count(row['params'])}</span><span>{_count(row['macs'])}</span>"
+        f"<span>{accuracy}{bar}</span></div>"
+    )
+
+
+def _count(count: float | None) -> str:
+    return "–" if count is None or pd.isna(count) else quantity(count)

@@ -1,0 +1,201 @@
+"""The engine's steps as pages use them: found in the workspace or begun in the background.
+
+Each slow step returns `(work, key)`: hand both to `app.components.waiting.result_of`.
+"""
+
+import os
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import launcher, state, work
+from app.assembly import Assembly
+from app.frames import run_frame
+from app.work import Work
+from dery_core.data import TARGET_TASK, Probe, load_task
+from dery_core.jobs import Run, create_run, list_runs
+from dery_core.partition import Partition, solve_partition
+from dery_core.progress import ProgressFn
+from dery_core.reassembly import Budget, HybridSpec, candidates, score_candidates
+from dery_core.similarity import SimilarityTable, similarity_table
+from dery_core.training import Protocol, Recipe, RunSpec
+from dery_core.units import quantity
+from dery_core.workspace import Workspace
+from dery_core.zoo import SizeMeasure, Zoo, embedded_zoo, family, load_zoo
+
+PROBE = Probe(TARGET_TASK, count=256)
+SAMPLES = 8
+EPOCHS = Recipe().epochs
+
+Step = tuple[Work, Hashable]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A few images of a task: `images` uint8 (H, W, 3), one label each."""
+
+    title: str
+    classes: tuple[str, ...]
+    images: tuple[np.ndarray, ...]
+    labels: tuple[str, ...]
+    remark: str = ""
+
+
+def workspace() -> Workspace:
+    """The workspace of this server: $DERY_HOME, or ~/.dery."""
+    return Workspace.open()
+
+
+def zoo() -> Zoo:
+    """The zoo: the file $DERY_ZOO names, or the embedded one."""
+    path = os.environ.get("DERY_ZOO")
+    return _zoo(path, Path(path).stat().st_mtime if path and Path(path).is_file() else 0.0)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _zoo(path: str | None, changed: float) -> Zoo:
+    return load_zoo(path) if path else embedded_zoo()
+
+
+def members(zoo: Zoo) -> tuple[str, ...]:
+    """The chosen members, in the zoo's order; names the zoo doesn't know are left out."""
+    return tuple(name for name in zoo.names if name in state.get("members"))
+
+
+def suggested(zoo: Zoo) -> tuple[str, ...]:
+    """Four members to begin with: the most accurate of each family, the four best families."""
+    best: dict[str, tuple[float, str]] = {}
+    for model in zoo.models:
+        entry = (model.top1 or 0.0, model.name)
+        best[family(model)] = max(best.get(family(model), entry), entry)
+    chosen = {name for _, name in sorted(best.values(), reverse=True)[:4]}
+    return tuple(name for name in zoo.names if name in chosen)
+
+
+def target_task() -> str:
+    """Name of the task hybrids are fine-tuned on."""
+    return TARGET_TASK
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def samples(task_name: str) -> Samples:
+    """The first test image of several classes of a task."""
+    task = load_task(task_name)
+    labels = task.test.labels.tolist()
+    shown = [labels.index(c) for c in range(len(task.classes)) if c in labels][:SAMPLES]
+    return Samples(
+        title=task.title,
+        classes=task.classes,
+        images=tuple(task.test.images[i].permute(1, 2, 0).numpy() for i in shown),
+        labels=tuple(task.classes[labels[i]] for i in shown),
+        remark=", where hybrids are fine-tuned" if task_name == TARGET_TASK else "",
+    )
+
+
+def table(names: tuple[str, ...]) -> Step:
+    """CKA between all cuts of the named members."""
+    source = zoo()
+    key = ("table", _place(source), names)
+
+    def make(report: ProgressFn) -> SimilarityTable:
+        return similarity_table(source, names, PROBE, workspace(), report=report)
+
+    return work.start(key, make), key
+
+
+def partition(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
+    """Every named member cut into `k` blocks."""
+    key = ("partition", _place(zoo()), names, k, epsilon, size)
+    compared, _ = table(names)
+
+    def make(report: ProgressFn) -> Partition:
+        return solve_partition(compared.follow(report), k, epsilon, size, report=report)
+
+    return work.start(key, make), key
+
+
+def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
+    """Everything the Reassemble page needs that is slow: costs and scores of hybrids."""
+    source = zoo()
+    key = ("assembly", _place(source), names, k, epsilon, size)
+    cut, _ = partition(names, k, epsilon, size)
+
+    def make(report: ProgressFn) -> Assembly:
+        parts = cut.follow(report)
+        classes = len(load_task(TARGET_TASK).classes)
+        costs = candidates(source, parts, classes, report=report)
+        scores = score_candidates(source, parts, costs, PROBE, workspace(), report=report)
+        return Assembly.build(source, costs, scores)
+
+    return work.start(key, make), key
+
+
+def runs() -> list[Run]:
+    """All runs of the workspace, newest first."""
+    return list_runs(workspace())
+
+
+def accuracies(zoo: Zoo) -> pd.DataFrame:
+    """What was measured: macs, top1, name and kind, as `app.charts.plane.score_plane` wants it."""
+    lines = [
+        {"macs": m.macs, "top1": m.top1, "name": m.name, "kind": "source"}
+        for m in zoo.models
+        if m.macs is not None and m.top1 is not None
+    ]
+    tuned = run_frame(runs())
+    for run in tuned[tuned["top1"].notna() & (tuned["task"] == TARGET_TASK)].itertuples():
+        kind = "hybrid" if run.hybrid else "member"
+        lines.append({"macs": run.macs, "top1": run.top1, "name": run.subject, "kind": kind})
+    return pd.DataFrame(lines, columns=["macs", "top1", "name", "kind"])
+
+
+def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
+    """Members of the whole zoo that keep to `budget`."""
+    return tuple(
+        model.name
+        for model in zoo.models
+        if model.params is not None and model.macs is not None and budget.allows(model.params, model.macs)
+    )
+
+
+def start_runs(zoo: Zoo, hybrid: HybridSpec, rivals: Iterable[str], protocol: Protocol, epochs: int) -> str:
+    """Fine-tune the hybrid, then each rival in the same way; the id of the hybrid's run."""
+    recipe = Recipe(epochs=epochs, warmup_epochs=min(1.0, epochs / 4))
+    name = f"Hybrid, {quantity(hybrid.macs)} MACs"
+    place = str(zoo.path)
+    specs = [RunSpec(name, place, TARGET_TASK, hybrid=hybrid, protocol=protocol, recipe=recipe)]
+    for rival in rivals:
+        member = zoo.model(rival)
+        specs.append(RunSpec(rival, place, TARGET_TASK, member=member, protocol=protocol, recipe=recipe))
+    made = [create_run(workspace(), spec) for spec in specs]
+    launcher.launch(made)
+    return made[0].id
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def test_count(task_name: str) -> int:
+    """Number of test images of a task."""
+    return len(load_task(task_name).test)
+
+
+def done() -> set[str]:
+    """Names of the path's steps that are done for what is chosen now."""
+    names = state.get("members")
+    cut = (state.get("k"), state.get("epsilon"), state.get("size"))
+    finished = {"zoo"} if len(names) >= 2 else set()
+    for step, key in (
+        ("similarity", ("table", names)),
+        ("partition", ("partition", names, *cut)),
+        ("reassemble", ("assembly", names, *cut)),
+    ):
+        if any(known[0] == key[0] and known[2:] == key[1:] for known in work.succeeded()):
+            finished.add(step)
+    return finished
+
+
+def _place(zoo: Zoo) -> tuple[str, str]:
+    return str(workspace().root), str(zoo.path)

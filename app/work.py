@@ -1,0 +1,116 @@
+"""Long work in a thread of its own, so that a page can draw its progress and be left and found again.
+
+Work is known by a key; whoever asks for the same key, in any session, attaches to the same work.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+from dery_core.errors import Cancelled
+from dery_core.progress import Progress, ProgressFn, silent
+
+T = TypeVar("T")
+
+KEPT = 64
+POLL_SECONDS = 0.1
+
+
+class Work(Generic[T]):
+    """One piece of work: `progress` while it runs, then its value or its error."""
+
+    def __init__(self, function: Callable[[ProgressFn], T]) -> None:
+        self.progress: Progress | None = None
+        self._function = function
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._cancelled = threading.Event()
+        self._finished = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def finished(self) -> bool:
+        return self._finished.is_set()
+
+    @property
+    def succeeded(self) -> bool:
+        return self.finished and self._error is None
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next report; whatever it kept on disk stays."""
+        self._cancelled.set()
+
+    def value(self) -> T:
+        """The value of finished work; raises what the work raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most `seconds`; whether the work is finished."""
+        return self._finished.wait(seconds)
+
+    def follow(self, report: ProgressFn = silent) -> T:
+        """The value, once there; passes the progress on meanwhile. For work that needs this work.
+
+        When `report` raises, this work is cancelled too.
+        """
+        seen = None
+        while not self.wait(POLL_SECONDS):
+            if self.progress is not None and self.progress is not seen:
+                seen = self.progress
+            try:
+                if seen is not None:
+                    report(seen)
+            except Cancelled:
+                self.cancel()
+                raise
+        return self.value()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function(self._report)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._finished.set()
+
+    def _report(self, progress: Progress) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled
+        self.progress = progress
+
+
+_works: OrderedDict[Hashable, Work[Any]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def start(key: Hashable, function: Callable[[ProgressFn], T]) -> Work[T]:
+    """The work known by `key`, begun now if there is none. Cancelled work begins anew."""
+    with _lock:
+        work = _works.get(key)
+        if work is None or (work.finished and isinstance(work._error, Cancelled)):
+            work = _works[key] = Work(function)
+        _works.move_to_end(key)
+        while len(_works) > KEPT:
+            _works.popitem(last=False)
+        return work
+
+
+def find(key: Hashable) -> Work[Any] | None:
+    """The work known by `key`, None when nobody asked for it yet."""
+    return _works.get(key)
+
+
+def succeeded() -> list[Any]:
+    """Keys of the work whose value is there."""
+    with _lock:
+        return [key for key, work in _works.items() if work.succeeded]
+
+
+def forget(key: Hashable) -> None:
+    """Let the next `start` of `key` begin anew: for trying again after an error."""
+    with _lock:
+        _works.pop(key, None)

@@ -1,0 +1,90 @@
+"""Partition: every network cut into K blocks that form K equivalence sets."""
+
+import streamlit as st
+
+from app import state, steps
+from app.charts.partition import SIZE_NAMES, partition_bars
+from app.components import path
+from app.components.errors import one_sentence
+from app.components.figures import show
+from app.components.waiting import result_of
+from app.frames import block_frame, joined
+
+st.title("Cut into blocks that do the same job")
+st.markdown(
+    "Every network is cut into K blocks of about equal size. Block 1 of every network forms set 1, and so "
+    "on; the cuts are placed so that the blocks of a set are as alike as possible. Each set has an "
+    "**anchor ★**, the block all others in it are compared with."
+)
+
+with one_sentence():
+    zoo = steps.zoo()
+    names = steps.members(zoo)
+    if len(names) < 2:
+        path.first_do("zoo", "Choose at least two networks first.")
+    table = result_of(*steps.table(names), title="Comparing the networks")
+
+    left, middle, right = st.columns([4, 4, 5], gap="medium")
+    k = left.slider("K: blocks per network", *state.K_RANGE, key="k", persist_state="session")
+    epsilon = middle.slider(
+        "ε: how unequal blocks may be",
+        *state.EPSILON_RANGE,
+        step=0.05,
+        key="epsilon",
+        persist_state="session",
+        help="With ε = 0.2 no block may be larger than 1.2 times the mean block of its network.",
+    )
+    size = right.segmented_control(
+        "Size counted in",
+        state.SIZES,
+        format_func=SIZE_NAMES.__getitem__,
+        default=state.SIZES[0],
+        required=True,
+        key="size",
+        persist_state="session",
+    )
+    partition = result_of(*steps.partition(names, k, epsilon, size), title="Placing the cuts")
+    blocks = block_frame(partition, table.index)
+
+    show(
+        partition_bars(blocks, size),
+        key="partition_bars",
+        alt=f"Every network as a bar of {k} blocks coloured by equivalence set.",
+    )
+    st.caption(
+        "The number on a block is its similarity to the anchor of its set: input and output together, "
+        "so 2 is the most."
+    )
+    if partition.widened:
+        st.warning(
+            f"{joined(partition.widened)}: no {k} blocks keep the limit of ε = {epsilon:g}, so it was "
+            "widened as little as possible.",
+            icon=":material/open_in_full:",
+        )
+
+    objective, bound, gap = st.columns(3)
+    objective.metric("Similarity in all", f"{partition.objective:.3f}", border=True)
+    bound.metric("No partition exceeds", f"{partition.upper_bound:.3f}", border=True)
+    gap.metric("Gap", f"{100 * max(partition.gap, 0.0):.4f} %", border=True)
+
+    with st.expander("All blocks", icon=":material/table:"):
+        st.dataframe(
+            blocks[["model", "stage", "layers", "nodes", "params", "macs", "similarity", "anchor"]].assign(
+                stage=blocks["stage"] + 1
+            ),
+            hide_index=True,
+            key="block_table",
+            column_config={
+                "model": "Network",
+                "stage": "Block",
+                "layers": "Nodes from – to",
+                "nodes": "Nodes",
+                "params": st.column_config.NumberColumn("Params", format="compact"),
+                "macs": st.column_config.NumberColumn("MACs", format="compact"),
+                "similarity": st.column_config.ProgressColumn(
+                    "Similarity to anchor", min_value=0, max_value=2, format="%.3f"
+                ),
+                "anchor": "Anchor",
+            },
+        )
+    path.next_step("reassemble", "Reassemble under a budget")

@@ -1,0 +1,85 @@
+"""Reassemble: the best hybrid within a budget, as the sliders move."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import state, steps
+from app.assembly import Assembly
+from app.charts.hybrid import hybrid_row
+from app.charts.plane import score_plane
+from app.colours import model_colours
+from app.components import path
+from app.components.errors import one_sentence
+from app.components.figures import show
+from app.components.waiting import result_of
+from dery_core.errors import DeryError
+from dery_core.reassembly import Budget
+from dery_core.units import quantity
+from dery_core.zoo import Zoo
+
+st.title("Reassemble under a budget")
+st.markdown(
+    "Drag the limits. An integer program picks one block for every place so that the score is as high as the "
+    "budget allows; the stitching layers between blocks count too."
+)
+
+
+@st.fragment
+def explore(zoo: Zoo, assembly: Assembly) -> None:
+    """The part that follows the sliders."""
+    left, right = st.columns(2, gap="large")
+    ends = assembly.extremes
+    budget = Budget(
+        max_params=limit(left, "max_params", "Parameters, at most", (ends.min_params, ends.max_params)),
+        max_macs=limit(right, "max_macs", "MACs, at most", (ends.min_macs, ends.max_macs)),
+    )
+    state.publish()
+    try:
+        hybrid = assembly.best(budget)
+    except DeryError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+
+    st.html(hybrid_row(*assembly.drawing(hybrid, model_colours(zoo.names))))
+    figures = st.columns(4)
+    figures[0].metric("Parameters", quantity(hybrid.params), border=True)
+    figures[1].metric("MACs", quantity(hybrid.macs), border=True)
+    figures[2].metric("Score, predicted", f"{hybrid.predicted:.1f}", border=True)
+    measured = "not yet" if hybrid.measured is None else f"{hybrid.measured:.1f}"
+    figures[3].metric("Score, measured", measured, border=True)
+    if st.button("Fine-tune this hybrid", type="primary", key="fine_tune", icon=":material/model_training:"):
+        st.switch_page(path.PAGES / "runs.py")
+    show(
+        score_plane(
+            assembly.cloud,
+            assembly.front,
+            {"macs": hybrid.macs, "score": hybrid.predicted},
+            steps.accuracies(zoo),
+            model_colours(zoo.names),
+            budget.max_macs,
+        ),
+        key="score_plane",
+        alt="Score of hybrids and accuracy of tuned networks over multiply-accumulates.",
+    )
+
+
+def limit(place: DeltaGenerator, key: str, label: str, span: tuple[int, int]) -> int:
+    """A slider between the smallest and the largest hybrid."""
+    low, high = span
+    value = st.session_state.get(key)
+    st.session_state[key] = high if value is None else min(max(value, low), high)
+    return place.slider(
+        label, low, high, step=max(1, (high - low) // 500), key=key, format="compact", persist_state="session"
+    )
+
+
+with one_sentence():
+    zoo = steps.zoo()
+    names = steps.members(zoo)
+    if len(names) < 2:
+        path.first_do("zoo", "Choose at least two networks first.")
+    assembly = result_of(
+        *steps.assembly(names, state.get("k"), state.get("epsilon"), state.get("size")),
+        title="Building and scoring hybrids",
+    )
+    explore(zoo, assembly)

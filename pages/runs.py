@@ -1,0 +1,119 @@
+"""Runs: fine-tune the hybrid and the members it competes with, and see who wins."""
+
+import pandas as pd
+import streamlit as st
+
+from app import compare, state, steps
+from app.charts.results import result_bars
+from app.colours import model_colours
+from app.components import path
+from app.components.errors import one_sentence
+from app.components.figures import show
+from app.components.run_board import LIVE, open_run, run_list
+from app.components.waiting import value_of
+from app.frames import run_frame
+from dery_core.reassembly import Budget
+from dery_core.training import Protocol
+from dery_core.units import quantity
+from dery_core.zoo import Zoo
+
+st.title("Fine-tune and compare")
+st.markdown(
+    "A new hybrid has never worked as a whole. Frozen tuning trains only the stitching layers and the "
+    "head; full tuning trains everything. The fair comparison: zoo members within the same budget, tuned in "
+    "the same way."
+)
+
+PROTOCOLS: dict[Protocol, str] = {"frozen": "Seams and head (frozen)", "full": "Everything (full)"}
+
+
+def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
+    """The panel that starts runs of the hybrid chosen on the Reassemble page."""
+    assembly = value_of(
+        *steps.assembly(names, state.get("k"), state.get("epsilon"), state.get("size")),
+        title="Building and scoring hybrids",
+    )
+    if assembly is None:
+        return
+    budget = Budget(max_params=state.get("max_params"), max_macs=state.get("max_macs"))
+    hybrid = assembly.spec(assembly.best(budget))
+    rivals = steps.within(zoo, budget)
+    st.markdown(
+        f"**The hybrid you chose:** {' → '.join(block.model for block in hybrid.blocks)} · "
+        f"{quantity(hybrid.params)} params · {quantity(hybrid.macs)} MACs"
+    )
+    left, right = st.columns(2, gap="large")
+    protocol = left.segmented_control(
+        "What is trained",
+        list(PROTOCOLS),
+        format_func=PROTOCOLS.__getitem__,
+        default="frozen",
+        required=True,
+        key="protocol",
+        persist_state="session",
+    )
+    epochs = right.slider("Epochs", 1, 30, steps.EPOCHS, key="epochs", persist_state="session")
+    compared = st.checkbox(
+        f"Also tune the {len(rivals)} zoo members within this budget",
+        value=bool(rivals),
+        disabled=not rivals,
+        key="compare",
+        help=", ".join(rivals) or "No zoo member keeps to this budget.",
+    )
+    if st.button("Start", type="primary", key="start_run", icon=":material/play_arrow:"):
+        st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals if compared else (), protocol, epochs)
+        st.rerun()
+
+
+def board(zoo: Zoo, alive: bool) -> None:
+    """Everything below the panel; redrawn every second while a run is alive."""
+    colours = model_colours(zoo.names)
+    with one_sentence():
+        found = steps.runs()
+        runs = run_frame(found)
+        if runs["state"].isin(LIVE).any() != alive:
+            st.rerun()
+        if runs.empty:
+            st.info("No runs yet.", icon=":material/info:")
+            return
+        st.subheader("Runs")
+        if state.get("run") not in set(runs["id"]):
+            st.session_state["run"] = runs["id"].iloc[0]
+        run_list(runs)
+        state.publish()
+        chosen = runs[runs["id"] == state.get("run")].iloc[0]
+        run = next(run for run in found if run.id == chosen["id"])
+        open_run(run, chosen, colours)
+        if "run_error" in st.session_state:
+            st.error(st.session_state.pop("run_error"), icon=":material/error:")
+        results(runs, chosen["id"], colours)
+
+
+def results(runs: pd.DataFrame, run_id: str, colours: dict[str, str]) -> None:
+    """The open run beside all that were tuned as it was."""
+    alike = compare.comparable(runs, run_id)
+    if alike.empty:
+        return
+    st.subheader("Beside the zoo")
+    hybrids = alike[alike["hybrid"].astype(bool)]
+    if len(hybrids):
+        shown = run_id if run_id in set(hybrids["id"]) else hybrids["id"].iloc[0]
+        st.markdown(compare.verdict(alike, shown, steps.test_count(alike["task"].iloc[0])))
+    show(
+        result_bars(alike.rename(columns={"subject": "label"}), colours),
+        key="results",
+        alt="Top-1 of the hybrid and of every zoo member tuned in the same way.",
+    )
+
+
+with one_sentence():
+    zoo = steps.zoo()
+    names = steps.members(zoo)
+    with st.container(border=True, key="new_runs"), one_sentence():
+        if len(names) < 2:
+            st.info("To fine-tune a hybrid, choose networks and a budget first.", icon=":material/info:")
+            st.page_link(path.PAGES / "zoo.py", label="Go to Zoo", icon=":material/arrow_forward:")
+        else:
+            new_runs(zoo, names)
+    alive = bool(run_frame(steps.runs())["state"].isin(LIVE).any())
+    st.fragment(board, run_every=1.0 if alive else None)(zoo, alive)

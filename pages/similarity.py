@@ -1,0 +1,57 @@
+"""Similarity: where do the networks compute alike?"""
+
+import streamlit as st
+
+from app import steps
+from app.charts.similarity import all_heatmap, pair_heatmap
+from app.components import path
+from app.components.errors import one_sentence
+from app.components.figures import show
+from app.components.waiting import result_of
+
+st.title("Where do they agree?")
+st.markdown(
+    "Every network looks at the same images. At every cut – after each of its nodes – we note what it "
+    "computed, and compare: **CKA is 1 when two cuts hold the same information, and near 0 when they share "
+    "none.** Bright areas off the diagonal are where blocks can be exchanged."
+)
+
+with one_sentence():
+    zoo = steps.zoo()
+    names = steps.members(zoo)
+    if len(names) < 2:
+        path.first_do("zoo", "Choose at least two networks first.")
+    table = result_of(*steps.table(names), title="Comparing the networks")
+
+    view = st.segmented_control(
+        "Show",
+        ["Two networks", "All networks"],
+        default="Two networks",
+        required=True,
+        key="similarity_view",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if view == "Two networks":
+        left, right = st.columns(2)
+        row_model = left.selectbox("Rows", names, index=0, key="row_model", persist_state="session")
+        column_model = right.selectbox("Columns", names, index=1, key="column_model", persist_state="session")
+        index = table.index
+        show(
+            pair_heatmap(
+                table.between(row_model, column_model),
+                index[index["model"] == row_model],
+                index[index["model"] == column_model],
+                row_model,
+                column_model,
+            ),
+            key="pair_heatmap",
+            alt=f"CKA between every cut of {row_model} and every cut of {column_model}.",
+        )
+    else:
+        show(all_heatmap(table.values, table.index), key="all_heatmap", alt="CKA between all cuts.")
+    st.caption(
+        f"{len(table.index)} cuts of {len(names)} networks on {table.probe.count} images of the task "
+        f"{table.probe.task}. Cut 0 is the image itself."
+    )
+    path.next_step("partition", "Cut them into blocks")
