@@ -25,8 +25,9 @@ from dery_core.errors import DeryError
 from dery_core.files import atomic_path, sha256, write_text
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.zoo.catalogue import CATALOGUE, Member
+from dery_core.zoo.costs import count_macs
 from dery_core.zoo.model import ZooModel
-from dery_core.zoo.zoo import Zoo, build_architecture, count_macs, count_params, load_zoo
+from dery_core.zoo.zoo import Zoo, build_architecture, load_zoo
 
 _BATCH = 32
 _WEIGHT_DECAY = 0.05
@@ -217,8 +218,8 @@ def _train_and_write(job: tuple[Member, Path]) -> ZooModel:
     return dataclasses.replace(
         stored,
         top1=top1(shipped, test, record),
-        params=count_params(shipped),
-        macs=count_macs(shipped, record.input_size),
+        params=sum(parameter.numel() for parameter in shipped.parameters()),
+        macs=count_macs(shipped, torch.zeros(1, *record.input_size)),
         provenance={
             "command": f"dery zoo train --only {member.name}",
             "strokes": SOURCE,

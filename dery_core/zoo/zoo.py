@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 import safetensors
 import timm
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -154,6 +154,18 @@ def family(model: ZooModel) -> str:
     return timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
 
 
+@lru_cache(maxsize=1024)
+def _architecture_cost(model_json: str, num_classes: int) -> tuple[int, int]:
+    model = ZooModel.from_dict(json.loads(model_json))
+    module = build_architecture(model, num_classes)
+    return count_params(module), count_macs(module, model.input_size)
+
+
+def member_cost(model: ZooModel, num_classes: int) -> tuple[int, int]:
+    """Params and MACs (for one image) of the network with a head for `num_classes`."""
+    return _architecture_cost(json.dumps(model.to_dict(), sort_keys=True), num_classes)
+
+
 def _read_model(entry: Any, where: str) -> ZooModel:
     if not isinstance(entry, dict):
         raise DeryError(f"{where} is not an object.")
@@ -220,20 +232,3 @@ def _download(model: ZooModel) -> nn.Module:
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
     return text.splitlines()[0][:120] if text else type(error).__name__
-
-
-def count_params(module: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def count_macs(module: nn.Module, input_size: tuple[int, int, int]) -> int:
-    """Multiply-accumulates for one image: half of what torch's counter calls FLOPs."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    training = module.training
-    module.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(torch.zeros(1, *input_size))
-    module.train(training)
-    return counter.get_total_flops() // 2
