@@ -40,6 +40,10 @@ class Workspace:
     def tables(self) -> Path:
         return self.root / "tables"
 
+    def table(self, key: str) -> Path:
+        """File of the similarity table with that key."""
+        return self.tables / f"{key}.npz"
+
     @property
     def partitions(self) -> Path:
         return self.root / "partitions"

@@ -7,13 +7,14 @@ from dery_core.reassembly.linear import LinearScore, fit_linear
 from dery_core.reassembly.naswot import Naswot, naswot
 from dery_core.reassembly.program import Program
 from dery_core.reassembly.reassemble import brute_force, extremes, reassemble
-from dery_core.reassembly.scores import Measured, Scores, measure, sampled, score_candidates
+from dery_core.reassembly.scores import SCORE_IMAGES, Measured, Scores, measure, sampled, score_candidates
 from dery_core.reassembly.seam import Seam, seam_cost
 from dery_core.reassembly.search import Extremes
 from dery_core.reassembly.table import HybridRow, hybrid_summary, hybrid_table
 from dery_core.reassembly.value import Budget, Choice, HybridSpec
 
 __all__ = [
+    "SCORE_IMAGES",
     "BlockFacts",
     "Budget",
     "Candidates",

@@ -24,6 +24,9 @@ from dery_core.workspace import Workspace
 from dery_core.zoo import LineGraph, Zoo, zoo_line_graph
 
 BATCH_SIZE = 32
+SCORE_IMAGES = 2 * BATCH_SIZE
+"""Probe images that scores are measured on by default: two batches."""
+
 _METHOD = "naswot 1"
 _SAVE_EVERY = 5.0
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import safetensors
 import timm
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from dery_core.errors import DeryError
 from dery_core.files import sha256
 from dery_core.values import read_json
 from dery_core.zoo.compact import COMPACT_FAMILIES
+from dery_core.zoo.costs import count_macs
 from dery_core.zoo.model import ZooModel
 
 EMBEDDED_ZOO = Path(__file__).resolve().parents[2] / "assets" / "zoo" / "zoo.json"
@@ -158,7 +160,8 @@ def family(model: ZooModel) -> str:
 def _architecture_cost(model_json: str, num_classes: int) -> tuple[int, int]:
     model = ZooModel.from_dict(json.loads(model_json))
     module = build_architecture(model, num_classes)
-    return count_params(module), count_macs(module, model.input_size)
+    params = sum(parameter.numel() for parameter in module.parameters())
+    return params, count_macs(module.eval(), torch.zeros(1, *model.input_size))
 
 
 def member_cost(model: ZooModel, num_classes: int) -> tuple[int, int]:
