@@ -18,7 +18,16 @@ _REGNET = {
 _EFFICIENTNET = {"depth_multiplier": 2.0, "output_stride": 8}
 _REPVGG = {"width_factor": 0.25, "stem_chs": 16, "output_stride": 8}
 _CONVNEXT = {"depths": [2, 2, 4, 2], "dims": [16, 24, 48, 64], "output_stride": 8}
-_VIT = {"img_size": 32, "patch_size": 4, "embed_dim": 48, "depth": 8, "num_heads": 3, "global_pool": "avg"}
+_VIT = {
+    "img_size": 32,
+    "patch_size": 4,
+    "embed_dim": 48,
+    "depth": 8,
+    "num_heads": 3,
+    "mlp_ratio": 2.0,
+    "global_pool": "avg",
+    "weight_init": "jax",
+}
 _SWIN = {
     "img_size": 32,
     "patch_size": 4,
@@ -26,6 +35,7 @@ _SWIN = {
     "embed_dim": 40,
     "depths": [4, 4],
     "num_heads": [2, 4],
+    "weight_init": "jax",
 }
 _POOLFORMER = {"depths": [3, 4, 3], "dims": [24, 48, 72], "res_scale_init_values": [None, 1.0, 1.0]}
 _MLP = {"img_size": 32, "patch_size": 4, "embed_dim": 48, "num_blocks": 8}
