@@ -15,7 +15,7 @@ from dery_core.jobs.run import Run
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.training import Result
 
-_POLL = 0.2
+_POLL = 0.3
 _stop: Event
 
 
@@ -43,8 +43,9 @@ def run_all(runs: Sequence[Run], workers: int = 2, report: ProgressFn = silent) 
 
 def _watch(runs: Sequence[Run], futures: Sequence[Future[Result]], report: ProgressFn) -> None:
     """Report the epochs of all runs together until all have ended."""
-    tick = Ticker("Fine-tuning", sum(run.status().epochs for run in runs), "epochs", report)
-    before = sum(run.status().epoch for run in runs)
+    states = [run.status() for run in runs]
+    before = sum(state.epoch for state in states)
+    tick = Ticker("Fine-tuning", sum(state.epochs for state in states) - before, "epochs", report)
     left: set[Future[Result]] = set(futures)
     while left:
         left = wait(left, timeout=_POLL).not_done
@@ -85,4 +86,6 @@ def _end_with_parent() -> None:
 
 
 def _work(path: Path) -> Result:
+    if _stop.is_set():
+        raise Cancelled  # not begun: it stays queued
     return Run(path).run_here(stop=_stop.is_set)

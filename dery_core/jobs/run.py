@@ -125,7 +125,8 @@ class Run:
         me = ProcessId.of(os.getpid())
         with self._locked():
             status = self.status()
-            if not (status.state == "queued" or status.resumable or status.process == me):
+            mine = status.active and status.process == me
+            if not (status.state == "queued" or status.resumable or mine):
                 raise DeryError(f"The run {self.id} can't be started: it is {status.state}.{_tail(status)}")
             self._begin(status, me)
         try:

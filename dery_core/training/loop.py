@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from dery_core.data import ImageSet, Task, load_task, preprocess
 from dery_core.errors import Cancelled, DeryError
@@ -25,8 +24,9 @@ from dery_core.training.optimiser import learning_rate, make_optimiser
 from dery_core.training.result import EpochMetrics, Result
 from dery_core.training.seeds import epoch_seed, seeded, shuffled
 from dery_core.training.spec import RunSpec
-from dery_core.training.subject import Subject, build_subject
+from dery_core.training.subject import build_subject
 from dery_core.training.weights import save_subject
+from dery_core.zoo import count_macs
 
 METRICS, RESULT, WEIGHTS = "metrics.jsonl", "result.json", "weights"
 
@@ -93,7 +93,8 @@ class _Training:
         self.device = resolve_device(spec.device)
         self.task = _usable(load_task(spec.task))
         self.subject = build_subject(spec, len(self.task.classes))
-        self.macs = spec.hybrid.macs if spec.hybrid else _macs(self.subject)
+        image = torch.zeros(1, *self.subject.source.input_size)
+        self.macs = spec.hybrid.macs if spec.hybrid else count_macs(self.subject.module, image)
         self.subject.module.to(self.device)
         self.optimiser = make_optimiser(self.subject.module, spec.recipe)
         self.history: list[EpochMetrics] = []
@@ -225,10 +226,3 @@ def _usable(task: Task) -> Task:
             f"{len(task.test)} test images: training needs at least two, two and one."
         )
     return task
-
-
-def _macs(subject: Subject) -> int:
-    """Multiply-accumulates of a forward pass of one image."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        subject.module(torch.zeros(1, *subject.source.input_size))
-    return counter.get_total_flops() // 2

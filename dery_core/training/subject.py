@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,9 +63,10 @@ def build_subject(spec: RunSpec, num_classes: int | None = None) -> Subject:
     """
     if num_classes is None:
         num_classes = len(load_task(spec.task).classes)
-    if spec.hybrid is not None:
-        return _hybrid_subject(spec, num_classes)
-    return _member_subject(spec, num_classes)
+    make = _member_subject if spec.hybrid is None else _hybrid_subject
+    # Networks draw initial weights from the global generator before theirs are loaded.
+    with seeded(spec.seed):
+        return make(spec, num_classes)
 
 
 def _hybrid_subject(spec: RunSpec, num_classes: int) -> Subject:
@@ -87,9 +89,9 @@ def _member_subject(spec: RunSpec, num_classes: int) -> Subject:
     zoo = load_zoo(spec.zoo)
     if zoo.model(spec.member.name).sha256 != spec.member.sha256:
         raise DeryError(
-            f"The weights of {spec.member.name} in {spec.zoo} are not the ones this run began with."
+            f"The weights of {spec.member.name} in {spec.zoo} are not the ones this run was made with."
         )
-    model = zoo.build(spec.member.name)
+    model: Any = zoo.build(spec.member.name)  # timm's methods are unknown to nn.Module
     with seeded(epoch_seed(spec.seed, 0)):
         model.reset_classifier(num_classes)
     classifier = model.get_classifier()
@@ -105,7 +107,7 @@ class _Features(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._model = (model,)
+        self._model: tuple[Any] = (model,)
 
     def forward(self, images: Tensor) -> Tensor:
         (model,) = self._model
@@ -120,7 +122,7 @@ def _subject(
     fresh: Sequence[nn.Module],
 ) -> Subject:
     module.eval()
-    first = next(i for i, link in enumerate(chain) if any(link is new for new in fresh))
+    first = next((i for i, link in enumerate(chain) if any(link is new for new in fresh)), 0)
     if spec.protocol == "full" or not _composes(module, chain, source):
         prefix, tail = nn.Sequential(), module
     else:
