@@ -78,7 +78,12 @@ class TerminalProgress:
             self.close()
             self._step = progress.step
             self._bar = tqdm(
-                desc=progress.step, total=progress.total, unit=f" {progress.unit}", file=sys.stderr
+                desc=progress.step,
+                total=progress.total,
+                unit=f" {progress.unit}",
+                file=sys.stderr,
+                # A log file wants a line now and then, not ten a second.
+                mininterval=0.1 if sys.stderr.isatty() else 10,
             )
         self._bar.total = progress.total
         self._bar.update(progress.done - self._bar.n)
