@@ -79,6 +79,11 @@ class Zoo:
         path = self.weights_path(model.name)
         if path is None:
             return None
+        if not path.resolve().is_relative_to(self.path.parent.resolve()):
+            raise DeryError(
+                f"'{model.name}': weights '{model.weights}' lie outside the zoo's folder: "
+                "put the file beside the zoo file."
+            )
         if not path.is_file():
             raise DeryError(
                 f"the weight file {path} of '{model.name}' is missing: put it beside {self.path.name}."
@@ -177,7 +182,7 @@ def _read_model(entry: Any, where: str) -> ZooModel:
     known = {field.name for field in dataclasses.fields(ZooModel)} | {"schema_version"}
     extra = {key: value for key, value in entry.items() if key not in known}
     fields = {key: value for key, value in entry.items() if key in known}
-    if extra:
+    if extra and isinstance(fields.get("provenance", {}), dict):
         fields["provenance"] = {**fields.get("provenance", {}), **extra}
     return ZooModel.from_dict(fields, where)
 

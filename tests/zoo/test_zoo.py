@@ -1,0 +1,216 @@
+"""Zoo files: what is read, what is built, and one sentence for each fault."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dery_core.errors import DeryError
+from dery_core.files import sha256
+from dery_core.zoo import Zoo, ZooModel, build_architecture, family, load_zoo
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "architecture": "resnet18",
+    "weights": "tiny.safetensors",
+    "source_task": "digits-clutter",
+    "input_size": [3, 32, 32],
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "model_kwargs": {"channels": [4, 4, 8, 8], "layers": [1, 1, 1, 1], "num_classes": 3},
+}
+
+
+def write_zoo(folder: Path, *models: dict[str, Any], **extra: Any) -> Path:
+    path = folder / "zoo.json"
+    path.write_text(json.dumps({"schema_version": 1, "models": models, **extra}))
+    return path
+
+
+def write_weights(folder: Path, seed: int = 0) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Random weights of TINY, in half precision."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = build_architecture(ZooModel.from_dict(TINY)).state_dict()
+    halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    save_file(halved, folder / "tiny.safetensors")
+    return folder / "tiny.safetensors", halved
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    path, _ = write_weights(tmp_path)
+    return load_zoo(write_zoo(tmp_path, {**TINY, "sha256": sha256(path)}))
+
+
+def test_build_loads_half_precision_into_float32_eval(zoo: Zoo) -> None:
+    module = zoo.build("tiny")
+    stored = load_file(zoo.path.parent / "tiny.safetensors")
+    assert not module.training
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, stored[name].to(tensor.dtype))
+
+
+def test_plain_list_is_read_and_extra_keys_go_to_provenance(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.json"
+    path.write_text(json.dumps([{**TINY, "licence": "MIT", "provenance": {"seed": 3}}]))
+    assert load_zoo(path).model("tiny").provenance == {"seed": 3, "licence": "MIT"}
+
+
+def test_subset_keeps_the_order_asked_for(tmp_path: Path) -> None:
+    models = [{**TINY, "name": name} for name in ("a", "b", "c")]
+    assert load_zoo(write_zoo(tmp_path, *models)).subset(["c", "a"]).names == ("c", "a")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "not valid JSON"),
+        ("3", "list of models"),
+        ('{"schema_version": 1}', "list of models"),
+        ('{"schema_version": 9, "models": []}', "version 1"),
+        ("[]", "no models"),
+        ("[7]", "model 0 is not an object"),
+        ('[{"name": "x"}]', "'architecture' of a ZooModel is missing"),
+        (json.dumps([{**TINY, "input_size": [3, 32]}]), "input_size"),
+        (json.dumps([{**TINY, "provenance": 5, "licence": "MIT"}]), "provenance"),
+        (json.dumps([TINY, TINY]), "two models are named 'tiny'"),
+    ],
+)
+def test_zoo_file_that_does_not_fit_gets_a_sentence(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "zoo.json"
+    path.write_text(content)
+    with pytest.raises(DeryError, match=said) as caught:
+        load_zoo(path)
+    assert str(path) in str(caught.value)
+
+
+def test_zoo_file_that_is_missing_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DeryError, match="does not exist"):
+        load_zoo(tmp_path / "zoo.json")
+
+
+def test_unknown_member_names_close_matches(tmp_path: Path) -> None:
+    models = [{**TINY, "name": name} for name in ("resnet.clutter", "vit.clutter")]
+    zoo = load_zoo(write_zoo(tmp_path, *models))
+    with pytest.raises(DeryError, match=r"did you mean 'resnet\.clutter'"):
+        zoo.model("resnt.clutter")
+
+
+def test_missing_weight_file_gets_a_sentence(zoo: Zoo) -> None:
+    (zoo.path.parent / "tiny.safetensors").unlink()
+    for use in (zoo.check, lambda: zoo.build("tiny")):
+        with pytest.raises(DeryError, match=r"tiny\.safetensors of 'tiny' is missing"):
+            use()
+
+
+def test_changed_weight_file_gets_a_sentence(zoo: Zoo) -> None:
+    zoo.check()
+    write_weights(zoo.path.parent, seed=1)
+    for use in (zoo.check, lambda: zoo.build("tiny")):
+        with pytest.raises(DeryError, match="SHA-256 differs"):
+            use()
+
+
+def test_weight_file_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    zoo = load_zoo(write_zoo(tmp_path, {**TINY, "weights": "../other.safetensors"}))
+    with pytest.raises(DeryError, match="beside the zoo file"):
+        zoo.build("tiny")
+
+
+def test_weight_file_that_is_no_safetensors_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "tiny.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(DeryError, match="not a readable safetensors file"):
+        load_zoo(write_zoo(tmp_path, TINY)).build("tiny")
+
+
+def test_tensor_of_another_shape_is_named_with_both_shapes(tmp_path: Path) -> None:
+    write_weights(tmp_path)
+    wider = {**TINY, "model_kwargs": {**TINY["model_kwargs"], "num_classes": 5}}
+    with pytest.raises(DeryError, match=r"'fc\.weight' is \(3, 8\) in the file, but \(5, 8\)"):
+        load_zoo(write_zoo(tmp_path, wider)).build("tiny")
+
+
+def test_tensor_too_few_or_too_many_is_named(tmp_path: Path) -> None:
+    path, state = write_weights(tmp_path)
+    zoo = load_zoo(write_zoo(tmp_path, TINY))
+    save_file({**state, "stray": torch.zeros(1)}, path)
+    with pytest.raises(DeryError, match="'stray'"):
+        zoo.build("tiny")
+    del state["fc.bias"]
+    save_file(state, path)
+    with pytest.raises(DeryError, match=r"lacks the tensor 'fc\.bias'"):
+        zoo.build("tiny")
+
+
+def test_unknown_architecture_suggests_a_close_one(tmp_path: Path) -> None:
+    model = ZooModel.from_dict({**TINY, "architecture": "resnt18"})
+    with pytest.raises(DeryError, match="did you mean 'resnet18'"):
+        build_architecture(model)
+    with pytest.raises(DeryError, match="has no 'resnt18'"):
+        family(model)
+
+
+def test_settings_that_timm_refuses_get_a_sentence() -> None:
+    model = ZooModel.from_dict({**TINY, "model_kwargs": {"colour": "red"}})
+    with pytest.raises(DeryError, match="timm refuses the model_kwargs of 'resnet18'"):
+        build_architecture(model)
+
+
+def test_num_classes_replaces_the_head() -> None:
+    module = build_architecture(ZooModel.from_dict(TINY), num_classes=7)
+    assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_timm_tag_that_does_not_exist_gets_a_sentence(tmp_path: Path) -> None:
+    zoo = load_zoo(write_zoo(tmp_path, {**TINY, "weights": "timm:no_such_tag"}))
+    zoo.check()
+    with pytest.raises(DeryError, match=r"no weights 'resnet18\.no_such_tag'"):
+        zoo.build("tiny")
+
+
+def test_timm_weights_without_network_get_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **settings: Any) -> Any:
+        if pretrained:
+            raise OSError("name resolution failed")
+        return create(name, pretrained=False, **settings)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    zoo = load_zoo(write_zoo(tmp_path, {**TINY, "weights": "timm:", "model_kwargs": {}}))
+    with pytest.raises(DeryError, match="connect to the network"):
+        zoo.build("tiny")
+
+
+def test_family_is_timms_file() -> None:
+    for architecture, expected in (
+        ("resnet18", "resnet"),
+        ("deit_tiny_patch16_224", "deit"),
+        ("vit_tiny_patch16_224", "vision_transformer"),
+        ("mixer_compact", "mlp_mixer"),
+        ("poolformer_compact", "metaformer"),
+    ):
+        assert family(ZooModel.from_dict({**TINY, "architecture": architecture})) == expected
+
+
+def test_real_zoo_builds_in_float32() -> None:
+    path = SHARED / "data" / "real_zoo" / "zoo.json"
+    if not path.exists():
+        pytest.skip("needs the real networks")
+    zoo = load_zoo(path)
+    zoo.check()
+    model = zoo.model("mobilenetv2_100.imagenet")
+    assert model.provenance["licence"] == "Apache-2.0"
+    module = zoo.build(model.name)
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        assert torch.isfinite(module(torch.zeros(1, 3, 64, 64))).all()
