@@ -17,7 +17,7 @@ from dery_core.reassembly.candidates import BlockFacts, block_facts
 from dery_core.reassembly.head import Head
 from dery_core.reassembly.seam import Seam
 from dery_core.reassembly.value import HybridSpec
-from dery_core.zoo import LineGraph, Zoo, build_architecture, line_graph, zoo_line_graph
+from dery_core.zoo import LineGraph, Zoo, ZooModel, build_architecture, line_graph, zoo_line_graph
 
 _SPEC_FILE = "hybrid.json"
 _WEIGHTS_FILE = "hybrid.safetensors"
@@ -115,22 +115,26 @@ def source_graphs(spec: HybridSpec, zoo: Zoo | None) -> dict[str, LineGraph]:
 
     DeryError when the zoo holds another network under that name.
     """
-    graphs = {}
-    for name in dict.fromkeys(block.model for block in spec.blocks):
-        model = spec.model(name)
-        if zoo is None:
-            with _seeded("architecture", name):
-                graphs[name] = line_graph(build_architecture(model), model.input_size, name)
-            continue
-        kept = zoo.model(name)
-        if (kept.architecture, kept.weights, kept.sha256) != (
-            model.architecture,
-            model.weights,
-            model.sha256,
-        ):
-            raise DeryError(f"the zoo's {name} is not the network this hybrid was made from: use that zoo.")
-        graphs[name] = zoo_line_graph(zoo, name)
-    return graphs
+    names = [block.model for block in spec.blocks]
+    # Building a network draws its random weights, even if others replace them.
+    with _seeded("architectures"):
+        return {name: _source_graph(spec.model(name), zoo) for name in dict.fromkeys(names)}
+
+
+def _source_graph(model: ZooModel, zoo: Zoo | None) -> LineGraph:
+    if zoo is None:
+        return line_graph(build_architecture(model), model.input_size, model.name)
+    kept = zoo.model(model.name)
+    if (kept.architecture, kept.weights) != (
+        model.architecture,
+        model.weights,
+    ) or kept.sha256 != model.sha256:
+        raise DeryError(f"the zoo's {model.name} is not the network this hybrid was made from: use that zoo.")
+    return zoo_line_graph(zoo, model.name)
+
+
+def _identity(model: ZooModel) -> tuple[str, str, str]:
+    return model.architecture, model.weights, model.sha256
 
 
 def _stage(graph: LineGraph, block: Block) -> nn.Sequential:

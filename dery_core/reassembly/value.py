@@ -57,11 +57,11 @@ class HybridSpec(Value):
     score: float | None = None
 
     def __post_init__(self) -> None:
-        missing = [b.model for b in self.blocks if b.model not in {model.name for model in self.models}]
-        if not self.blocks or missing:
-            raise DeryError(
-                f"a hybrid needs blocks, and a zoo record for {missing[0] if missing else 'each'}."
-            )
+        if not self.blocks:
+            raise DeryError("a hybrid needs at least one block.")
+        missing = {block.model for block in self.blocks} - {model.name for model in self.models}
+        if missing:
+            raise DeryError(f"the hybrid has a block of {min(missing)}, but 'models' has no record of it.")
 
     def model(self, name: str) -> ZooModel:
         return next(model for model in self.models if model.name == name)
