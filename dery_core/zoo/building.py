@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dery_core.errors import DeryError
 from dery_core.zoo.costs import chain_macs, chain_params
-from dery_core.zoo.cutting import Cut, Plan, plan_cuts
+from dery_core.zoo.cutting import Plan, plan_cuts
 from dery_core.zoo.emitting import Emitter
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.line_graph import LineGraph, Node
@@ -46,6 +46,11 @@ def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "
     _check(modules, inputs, expected, name)
     params = chain_params([module for module, _ in shared])
     macs = chain_macs(modules, inputs[1])
+    if 2 * macs[-1] > sum(macs):
+        raise DeryError(
+            f"{name} can't be cut: most of its work lies behind the last place where a single tensor "
+            "carries everything on."
+        )
     names = node_names(plan, [path for _, path in shared])
     _perturb(work)
     with torch.no_grad():
@@ -97,22 +102,20 @@ def _plan(
     """Cuts, and the layout at each. A probe decides where shapes and operations leave it open;
     a cut whose positions turn out to be no image grid is given up, and the rest planned anew."""
     prefix = getattr(model, "num_prefix_tokens", 0)
-    refused: frozenset[int] = frozenset()
-    images = quadrant_inputs(size, _device(model))
+    known: dict[int, Layout | None] = {}
     while True:
-        plan = plan_cuts(trace, prefix, refused)
-        if all(cut.sure for cut in plan.cuts):
-            return plan, [cut.layouts[0] for cut in plan.cuts]
-        features = quadrant_features([module for module, _ in _emit(emitter, plan)[:-1]], images)
-        layouts = [_layout(cut, tensor) for cut, tensor in zip(plan.cuts, features, strict=True)]
-        wrong = {cut.value for cut, layout in zip(plan.cuts, layouts, strict=True) if layout is None}
-        if not wrong:
-            return plan, [layout for layout in layouts if layout is not None]
-        refused |= wrong
-
-
-def _layout(cut: Cut, features: Tensor) -> Layout | None:
-    return cut.layouts[0] if cut.sure else probe_layout(features, cut.layouts)
+        plan = plan_cuts(trace, prefix, frozenset(v for v, layout in known.items() if layout is None))
+        open_cuts = [cut for cut in plan.cuts if cut.value not in known]
+        known.update({cut.value: cut.layouts[0] for cut in open_cuts if cut.sure})
+        if not all(cut.sure for cut in open_cuts):
+            modules = [module for module, _ in _emit(emitter, plan)[:-1]]
+            features = quadrant_features(modules, quadrant_inputs(size, _device(model)))
+            for cut, tensor in zip(plan.cuts, features, strict=True):
+                if cut.value not in known:
+                    known[cut.value] = probe_layout(tensor, cut.layouts)
+        layouts = [layout for cut in plan.cuts if (layout := known[cut.value]) is not None]
+        if len(layouts) == len(plan.cuts):
+            return plan, layouts
 
 
 def _emit(emitter: Emitter, plan: Plan) -> list[tuple[nn.Module, str]]:

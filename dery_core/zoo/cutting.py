@@ -1,9 +1,9 @@
 """Choose where to cut: between blocks, at places where a single tensor is alive.
 
 A block is a module whose own forward joins two input-dependent tensors (a residual sum, a gate, a
-concatenation) around most of its weights, or one of a class that occurs often. Everything that a
-network's own code does between blocks (norms, activations, position embeddings) joins the node
-before it; what follows the last block with a spatial output is the head.
+concatenation) around most of its weights, one of a class that occurs often, or a few layers in a row.
+Everything that a network's own code does between blocks (norms, activations, position embeddings)
+joins the node before it; what follows the last block with a spatial output is the head.
 """
 
 from collections import Counter
@@ -55,10 +55,21 @@ class Plan:
 
 
 def plan_cuts(trace: Trace, prefix: int, refused: frozenset[int] = frozenset()) -> Plan:
-    """Cuts at block granularity. `refused` are values that turned out to be no feature map."""
+    """Cuts at block granularity; between single layers where that gives fewer than two nodes.
+
+    `prefix` is the number of class and register tokens that the network declares, `refused` are
+    values that turned out to be no feature map.
+    """
     places = _usable_places(trace, prefix, refused)
+    plan = _plan(trace, places, _Blocks(trace).units())
+    if len(plan.cuts) < 2:
+        plan = _plan(trace, places, _Blocks(trace, fine=True).units())
+    return plan
+
+
+def _plan(trace: Trace, places: dict[int, Cut], units: list[Unit]) -> Plan:
     collapse = _collapse(trace)
-    units = [unit for unit in _Blocks(trace).units() if unit.end <= collapse]
+    units = [unit for unit in units if unit.end <= collapse]
     cuts: list[Cut] = []
     groups: list[tuple[Unit, ...]] = []
     group: list[Unit] = []
@@ -78,14 +89,14 @@ def plan_cuts(trace: Trace, prefix: int, refused: frozenset[int] = frozenset()) 
 
 def _usable_places(trace: Trace, prefix: int, refused: frozenset[int]) -> dict[int, Cut]:
     axes = channel_axes(trace)
-    batch, _, height, width = trace.values[0].shape
+    _, _, height, width = trace.values[0].shape
     barred = overwritten(trace) | refused | {0}
     places = {}
     for position, value in single_values(trace).items():
-        shape = trace.values[value].shape
-        if value in barred or not shape or shape[0] != batch:
+        recorded = trace.values[value]
+        if value in barred or not recorded.batched:
             continue
-        layouts = possible_layouts(shape, axes[value], (height, width), prefix)
+        layouts = possible_layouts(recorded.shape, axes[value], (height, width), prefix)
         if layouts:
             sure = axes[value].channel is not None and axes[value].raster
             places[position] = Cut(position, value, tuple(layouts), sure)
@@ -110,9 +121,9 @@ def _before(single: dict[int, int], position: int) -> int:
 class _Blocks:
     """Divides the tree of module calls into units that are never cut inside."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, fine: bool = False) -> None:
         self.trace = trace
-        self.single = single_values(trace)
+        self.fine = fine
         gone = pooled(trace)
         self.weighted = [
             i for i, op in enumerate(trace.ops) if is_weighted(trace, op) and not gone.issuperset(op.results)
@@ -142,9 +153,7 @@ class _Blocks:
         module = self.trace.calls[index].module
         if type(module) in self.block_classes or self.weights[index] == 1:
             return not self._wraps_block(index)
-        if type(module) in _CONTAINERS:
-            return self._is_pile(index)
-        return _is_library(module) or self._is_pile(index)
+        return _is_library(module) or (not self.fine and self._is_pile(index))
 
     def _wraps_block(self, index: int) -> bool:
         children = self._children(index)
@@ -155,10 +164,13 @@ class _Blocks:
         )
 
     def _is_pile(self, index: int) -> bool:
-        """A few library layers in a row: a stem, a downsampling."""
+        """A few layers in a row: a stem, a downsampling. In a plain container only layers of a
+        library count, for there a few blocks may stand, each with one convolution."""
         children = self._children(index)
+        plain = type(self.trace.calls[index].module) in _CONTAINERS
         return 2 <= len(children) <= _PILE and all(
-            self.weights[child] == 1 and _is_library(self.trace.calls[child].module) for child in children
+            _is_library(self.trace.calls[child].module) or (not plain and self.weights[child] == 1)
+            for child in children
         )
 
     def _children(self, index: int) -> list[int]:
@@ -172,25 +184,27 @@ class _Blocks:
             kind = type(call.module)
             if kind in _CONTAINERS or not self.weights[index]:
                 continue
-            if self._joins(call) and 2 * self._forked(call) > self.weights[index]:
+            if 2 * self._forked(call) > self.weights[index]:
                 classes.add(kind)
             often[kind] += 1
             if 8 * self.weights[index] > len(self.weighted):
                 large.add(kind)
+        if self.fine:
+            return classes
         return classes | {kind for kind, count in often.items() if count >= 4 and kind not in large}
 
-    def _joins(self, call: Call) -> bool:
-        """Whether the module's own forward, not a child's, joins two input-dependent tensors."""
-        for kind, child in call.body:
-            inputs = self.trace.ops[child].inputs if kind == "op" else _arguments(self.trace.calls[child])
-            if sum(self.trace.depends(value) for value in inputs) > 1:
-                return True
-        return False
-
     def _forked(self, call: Call) -> int:
-        """Weighted operations of the call that run while another tensor is alive beside theirs."""
-        inside = [i for i in self.weighted if call.start <= i < call.end]
-        return sum(not (i in self.single and i + 1 in self.single) for i in inside)
+        """Weighted operations inside the forks that the module's own forward, not a child's, joins."""
+        forked: set[int] = set()
+        for kind, child in call.body:
+            if kind == "op":
+                join, inputs = child, list(self.trace.ops[child].inputs)
+            else:
+                join, inputs = self.trace.calls[child].start, _arguments(self.trace.calls[child])
+            born = [self.trace.values[v].producer for v in inputs if self.trace.depends(v)]
+            if len(born) > 1:
+                forked.update(i for i in self.weighted if max(call.start, min(born) + 1) <= i < join)
+        return len(forked)
 
     def _count(self, call: Call) -> int:
         return sum(call.start <= i < call.end for i in self.weighted)

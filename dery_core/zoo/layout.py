@@ -33,4 +33,4 @@ class Layout(Value):
         grid = f"{self.height}×{self.width}"
         if self.kind == "tokens":
             return f"{f'{self.prefix}+' if self.prefix else ''}{grid} tokens × {self.channels}"
-        return f"{self.channels} × {grid}"
+        return f"{grid} × {self.channels}" if self.kind == "map_last" else f"{self.channels} × {grid}"

@@ -9,11 +9,18 @@ _WEIGHTED = ("conv", "linear", "bilinear", "matmul", "bmm", "baddbmm", "addmm", 
 
 
 def last_uses(trace: Trace) -> dict[int, int]:
-    """Last operation that reads each value; the number of operations for what the model returns."""
+    """Last operation that reads each value; the number of operations for what the model returns.
+
+    A module reads all its arguments, even those it only hands on: its call needs them.
+    """
     last: dict[int, int] = {}
     for index, op in enumerate(trace.ops):
         for value in op.inputs:
             last[value] = index
+    for call in trace.calls:
+        if call.start < call.end:
+            for value in refs((call.args, call.kwargs)):
+                last[value] = max(last.get(value, -1), call.start)
     for value in refs(trace.output):
         last[value] = len(trace.ops)
     return last

@@ -34,13 +34,14 @@ class BatchInt:
 class RecordedTensor:
     """`producer` is the operation that made it, -1 for the input, parameters and constants.
 
-    `attribute` is the model's name for a parameter or buffer; `constant` holds any other tensor that
-    no recorded operation made.
+    `batched` says that the first axis is the batch, whatever its size. `attribute` is the model's name
+    for a parameter or buffer; `constant` holds any other tensor that no recorded operation made.
     """
 
     shape: tuple[int, ...]
     producer: int
     depends: bool
+    batched: bool = False
     attribute: str | None = None
     constant: Tensor | None = None
 
@@ -254,7 +255,8 @@ def merge_batches(first: Trace, second: Trace) -> Trace:
     the same operations.
     """
     sizes = first.values[0].shape[0], second.values[0].shape[0]
-    if len(first.ops) != len(second.ops) or [c.path for c in first.calls] != [c.path for c in second.calls]:
+    counts = [(len(trace.ops), len(trace.values), [c.path for c in trace.calls]) for trace in (first, second)]
+    if counts[0] != counts[1]:
         raise BatchDependence("it runs other operations at another batch size")
 
     def merge(a: Any, b: Any) -> Any:
@@ -272,6 +274,8 @@ def merge_batches(first: Trace, second: Trace) -> Trace:
             raise BatchDependence("its operations take other arguments at another batch size")
         return a
 
+    for value, same in zip(first.values, second.values, strict=True):
+        value.batched = (value.shape[:1], same.shape[:1]) == (sizes[:1], sizes[1:])
     for op, other in zip(first.ops, second.ops, strict=True):
         if op.function != other.function and op.name != other.name:
             raise BatchDependence("it runs other operations at another batch size")
