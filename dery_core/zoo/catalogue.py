@@ -20,13 +20,12 @@ _REPVGG = {"width_factor": 0.25, "stem_chs": 16, "output_stride": 8}
 _CONVNEXT = {"depths": [2, 2, 4, 2], "dims": [16, 24, 48, 64], "output_stride": 8}
 _VIT = {
     "img_size": 32,
-    "patch_size": 4,
-    "embed_dim": 48,
+    "patch_size": 8,
+    "embed_dim": 64,
     "depth": 8,
-    "num_heads": 3,
-    "mlp_ratio": 2.0,
+    "num_heads": 4,
+    "mlp_ratio": 3.0,
     "global_pool": "avg",
-    "weight_init": "jax",
 }
 _SWIN = {
     "img_size": 32,
@@ -35,7 +34,6 @@ _SWIN = {
     "embed_dim": 40,
     "depths": [4, 4],
     "num_heads": [2, 4],
-    "weight_init": "jax",
 }
 _POOLFORMER = {"depths": [3, 4, 3], "dims": [24, 48, 72], "res_scale_init_values": [None, 1.0, 1.0]}
 _MLP = {"img_size": 32, "patch_size": 4, "embed_dim": 48, "num_blocks": 8}
@@ -60,8 +58,10 @@ CATALOGUE: tuple[Member, ...] = (
     Member("regnet.clutter", "regnety_002", "digits-clutter", 9, 3, _REGNET),
     Member("efficientnet.clutter", "test_efficientnet", "digits-clutter", 8, 4, _EFFICIENTNET),
     Member("convnext.clutter", "convnext_atto", "digits-clutter", 6, 5, _CONVNEXT),
-    Member("vit.clutter", "vit_tiny_patch16_224", "digits-clutter", 12, 6, _VIT),
-    Member("swin.clutter", "swin_tiny_patch4_window7_224", "digits-clutter", 10, 7, _SWIN),
+    Member("vit.clutter", "vit_tiny_patch16_224", "digits-clutter", 20, 6, _VIT, learning_rate=5e-4),
+    Member(
+        "swin.clutter", "swin_tiny_patch4_window7_224", "digits-clutter", 12, 7, _SWIN, learning_rate=5e-4
+    ),
     Member("mixer.clutter", "mixer_compact", "digits-clutter", 12, 8, _MLP),
     Member("resnet_m.larger", "resnet18", "digits-larger", 7, 9, _RESNET_M),
     Member("resnet_l.larger", "resnet18", "digits-larger", 7, 10, _RESNET_L),
