@@ -15,7 +15,6 @@ from dery_core.data.render import (
     outlined,
     paint,
     stripes,
-    uniform,
     warp,
 )
 from dery_core.data.strokes import Strokes, split_strokes
@@ -70,21 +69,21 @@ def larger(strokes: Strokes, count: int, generator: Generator) -> ImageSet:
     return ImageSet(finish(picture, 0.04, generator), label)
 
 
-MIRRORED_DIGITS = (2, 3, 4, 5, 6, 7, 9)
-"""Digits whose mirror image is another shape."""
+MIRRORED_DIGITS = (2, 3, 4, 6, 7, 9)
+"""Digits whose mirror image is another shape; 5 is left out, for mirrored it is much like a 2."""
 
 
 def mirror(strokes: Strokes, count: int, generator: Generator) -> ImageSet:
-    """The outline of a digit, as written or mirrored, on stripes and clouds."""
+    """The outline of a digit, as written or mirrored, on faint stripes and clouds."""
     label = torch.randint(2 * len(MIRRORED_DIGITS), (count,), generator=generator)
     digits = torch.tensor(MIRRORED_DIGITS)[label // 2]
     ink = strokes.ink[strokes.draw(digits, generator)]
-    mask = outlined(warp(ink, generator, scale=(0.95, 1.25), degrees=15, shift=0.12, mirror=label % 2 == 1))
-    paper, colour = colour_pair(count, 0.3, "either", generator)
-    tint = 0.12 * torch.randn(count, 3, 1, 1, generator=generator)
+    placed = warp(ink, generator, scale=(0.95, 1.25), degrees=15, shift=0.12, mirror=label % 2 == 1)
+    paper, colour = colour_pair(count, 0.35, "light", generator)
+    tint = 0.06 * torch.randn(count, 3, 1, 1, generator=generator)
     picture = paper + tint * stripes(count, generator) + 0.06 * clouds(count, 6, generator)
-    inside = uniform(count, 0.6, 1.0, generator).view(-1, 1, 1, 1)
-    return ImageSet(finish(paint(picture, mask * inside, colour), 0.04, generator), label)
+    picture = paint(picture, outlined(placed, threshold=0.35, width=0.3), colour)
+    return ImageSet(finish(picture, 0.04, generator), label)
 
 
 _DIGIT_NAMES = tuple("0123456789")
