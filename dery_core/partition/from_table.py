@@ -13,7 +13,7 @@ from dery_core.partition.value import Block, Partition
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 from dery_core.similarity import SimilarityTable
-from dery_core.zoo.line_graph import SizeMeasure
+from dery_core.zoo import SizeMeasure
 
 
 def solve_partition(

@@ -12,8 +12,7 @@ from dery_core.files import digest, sha256
 from dery_core.similarity.arrays import load_arrays, save_arrays
 from dery_core.similarity.features import Features, cut_features
 from dery_core.workspace import Workspace
-from dery_core.zoo.building import zoo_line_graph
-from dery_core.zoo.zoo import Zoo
+from dery_core.zoo import Zoo, zoo_line_graph
 
 _KIND, _VERSION = "features", 1
 _POOLING = "mean"

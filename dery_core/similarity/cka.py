@@ -80,7 +80,7 @@ class _Centred:
         # what varies by less than the numbers' own resolution is constant
         resolution = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
         if spread <= resolution * float(np.linalg.norm(exact / largest)):
-            raise DeryError(f"{label} is the same for every image, so it can't be compared.")
+            raise DeryError(f"{label} is the same for every image, so it can't be compared: leave it out.")
         self.scale = 1 / spread / largest
 
     def gram_rows(self, begin: int, end: int) -> Floats:

@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dery_core.data import preprocess
-from dery_core.zoo.layout import Layout
-from dery_core.zoo.line_graph import LineGraph
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo import Layout, LineGraph, ZooModel
 
 Features = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ from dery_core.similarity.cka import cka_matrix
 from dery_core.similarity.features import pixel_features
 from dery_core.similarity.table import SimilarityTable
 from dery_core.workspace import Workspace
-from dery_core.zoo.zoo import Zoo
+from dery_core.zoo import Zoo
 
 
 def similarity_table(

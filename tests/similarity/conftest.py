@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dery_core.workspace import Workspace
-from dery_core.zoo.layout import Layout
-from dery_core.zoo.line_graph import LineGraph, Node
-from dery_core.zoo.model import ZooModel
-from dery_core.zoo.zoo import Zoo
+from dery_core.zoo import Layout, LineGraph, Node, Zoo, ZooModel
 
 
 class MapLast(nn.Module):

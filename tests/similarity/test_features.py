@@ -7,8 +7,7 @@ from torch import Tensor
 
 from dery_core.data import preprocess
 from dery_core.similarity import cut_features
-from dery_core.zoo.line_graph import LineGraph
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo import LineGraph, ZooModel
 
 
 @pytest.fixture

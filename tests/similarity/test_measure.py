@@ -10,9 +10,7 @@ from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
 from dery_core.similarity import SimilarityTable, cka_matrix, cut_features, similarity_table
 from dery_core.workspace import Workspace
-from dery_core.zoo.line_graph import LineGraph
-from dery_core.zoo.model import ZooModel
-from dery_core.zoo.zoo import Zoo
+from dery_core.zoo import LineGraph, Zoo, ZooModel
 
 PROBE = Probe(TARGET_TASK, 24)
 
