@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dery_core.errors import Cancelled, DeryError
 from dery_core.files import sha256
@@ -79,6 +80,20 @@ def test_training_leaves_global_randomness_alone(monkeypatch: pytest.MonkeyPatch
     training.train_member(MEMBERS[0], lambda: ticks.append(1))
     assert torch.equal(torch.get_rng_state(), before)
     assert ticks == [1]
+
+
+def test_worker_process_trains_the_same_weights_as_this_one(tmp_path: Path) -> None:
+    member = replace(MEMBERS[0], task="digits-mirror")
+    reports: list[Progress] = []
+    (record,) = training._train_all([member], tmp_path, 1, reports.append)
+    assert (reports[-1].done, reports[-1].total) == (1, 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    module, _ = training.train_member(member)
+    torch.set_num_threads(threads)
+    stored = load_file(tmp_path / record.weights)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(stored[name], training._halved(tensor)), name
 
 
 def test_cancelling_stops_the_worker_processes(tmp_path: Path) -> None:
