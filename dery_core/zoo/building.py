@@ -13,7 +13,6 @@ from dery_core.zoo.cutting import Plan, plan_cuts
 from dery_core.zoo.emitting import Emitter
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.line_graph import LineGraph, Node
-from dery_core.zoo.liveness import single_values
 from dery_core.zoo.naming import node_names
 from dery_core.zoo.probing import probe_layout, quadrant_features, quadrant_inputs
 from dery_core.zoo.recorder import BatchDependence, Ref, Trace, merge_batches, record
@@ -40,7 +39,7 @@ def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "
     emitter = Emitter(trace, work)
     plan, layouts = _plan(trace, emitter, work, input_size)
     if len(plan.cuts) < 2:
-        raise DeryError(f"{name} can't be cut: {_reason(trace, plan)}.")
+        raise DeryError(f"{name} can't be cut: {_reason(plan)}.")
     shared = _emit(emitter, plan)
     modules = [copy.deepcopy(module) for module, _ in shared]
     _check(modules, inputs, expected, name)
@@ -153,12 +152,10 @@ def _perturb(model: nn.Module) -> None:
             parameter.add_(noise.to(parameter.device, parameter.dtype))
 
 
-def _reason(trace: Trace, plan: Plan) -> str:
-    if len(plan.cuts) == 1:
+def _reason(plan: Plan) -> str:
+    if len(plan.cuts) == 1 and len(plan.units[0]) == 1:
         return "it has only one block before its head, and at least 2 are needed"
-    if len(single_values(trace)) <= 2:
-        return "along its whole way more than one tensor that depends on the image is in use"
-    return "between its blocks no single tensor with an image grid carries everything on"
+    return "between its blocks it never carries everything in a single tensor with an image grid"
 
 
 def _first_line(error: Exception) -> str:

@@ -184,7 +184,7 @@ class _Blocks:
             kind = type(call.module)
             if kind in _CONTAINERS or not self.weights[index]:
                 continue
-            if 2 * self._forked(call) > self.weights[index]:
+            if 2 * self._forked(call) >= self.weights[index]:
                 classes.add(kind)
             often[kind] += 1
             if 8 * self.weights[index] > len(self.weighted):
@@ -198,12 +198,12 @@ class _Blocks:
         forked: set[int] = set()
         for kind, child in call.body:
             if kind == "op":
-                join, inputs = child, list(self.trace.ops[child].inputs)
+                end, inputs = child, list(self.trace.ops[child].inputs)
             else:
-                join, inputs = self.trace.calls[child].start, _arguments(self.trace.calls[child])
+                end, inputs = self.trace.calls[child].end, _arguments(self.trace.calls[child])
             born = [self.trace.values[v].producer for v in inputs if self.trace.depends(v)]
             if len(born) > 1:
-                forked.update(i for i in self.weighted if max(call.start, min(born) + 1) <= i < join)
+                forked.update(i for i in self.weighted if max(call.start, min(born) + 1) <= i < end)
         return len(forked)
 
     def _count(self, call: Call) -> int:

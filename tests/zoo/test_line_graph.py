@@ -1,0 +1,320 @@
+"""Line graphs of small hand-made networks: what is special about each, and what can't be cut."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dery_core.errors import DeryError
+from dery_core.zoo import Layout, Zoo, line_graph, load_zoo, zoo_line_graph
+
+SIZE = (3, 16, 16)
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class Net(nn.Module):
+    """Stem, two residual blocks, pooled head; the steps in between are for subclasses to change."""
+
+    def __init__(self, channels: int = 8) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 3, padding=1)
+        self.blocks = nn.ModuleList([Block(channels), Block(channels)])
+        self.fc = nn.Linear(channels, 4)
+
+    def between(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.between(self.blocks[0](self.conv(x)))
+        return self.fc(self.blocks[1](x).mean((2, 3)))
+
+
+def _images(count: int) -> Tensor:
+    return torch.randn(count, *SIZE, generator=torch.Generator().manual_seed(1))
+
+
+def test_blocks_are_nodes_and_pooling_is_the_heads() -> None:
+    graph = line_graph(Net(), SIZE, "net")
+    assert [node.name for node in graph.nodes] == ["conv", "blocks.0", "blocks.1"]
+    assert graph.head.params == 8 * 4 + 4
+    assert graph.layouts == (Layout("map", 3, 16, 16), *[Layout("map", 8, 16, 16)] * 3)
+
+
+def test_costs_are_those_counted_by_hand() -> None:
+    graph = line_graph(Net(), SIZE)
+    assert [node.params for node in graph.nodes] == [3 * 8 * 9 + 8, 2 * (8 * 8 * 9 + 8), 2 * (8 * 8 * 9 + 8)]
+    assert [node.macs for node in graph.nodes] == [256 * 3 * 8 * 9, 2 * 256 * 8 * 8 * 9, 2 * 256 * 8 * 8 * 9]
+    assert graph.head.macs == 8 * 4
+    assert graph.cumulative("nodes") == [0, 1, 2, 3]
+
+
+def test_as_many_channels_as_rows_is_still_a_map() -> None:
+    graph = line_graph(Net(16), SIZE)
+    assert {layout.kind for layout in graph.layouts} == {"map"}
+
+
+def test_code_between_blocks_joins_the_node_before_it() -> None:
+    class WithTanh(Net):
+        def between(self, x: Tensor) -> Tensor:
+            return torch.tanh(x) * 2
+
+    graph = line_graph(WithTanh(), SIZE)
+    assert [node.name for node in graph.nodes] == ["conv", "blocks.0", "blocks.1"]
+    assert isinstance(graph.nodes[1].module, torch.fx.GraphModule)
+    assert set(graph.nodes[1].module.state_dict()) == {
+        f"blocks.0.{layer}.{kind}" for layer in ("first", "second") for kind in ("weight", "bias")
+    }
+
+
+def test_a_functional_dropout_between_blocks_follows_the_mode() -> None:
+    class WithDropout(Net):
+        def between(self, x: Tensor) -> Tensor:
+            return F.dropout(x, 0.5, self.training)
+
+    torch.manual_seed(0)
+    model = WithDropout()
+    modules = [module.train() for module in line_graph(model, SIZE).modules()]
+    torch.manual_seed(1)
+    expected = model.train()(_images(2))
+    torch.manual_seed(1)
+    composed = _images(2)
+    for module in modules:
+        composed = module(composed)
+    assert torch.equal(composed, expected)
+    assert not torch.equal(expected, model(_images(2)))
+
+
+def test_no_cut_holds_a_tensor_that_the_next_node_overwrites() -> None:
+    class Overwriting(Net):
+        def between(self, x: Tensor) -> Tensor:
+            return F.relu(x, inplace=True)
+
+    graph = line_graph(Overwriting(), SIZE)
+    tensor = _images(2)
+    for module in graph.modules():
+        before = tensor.clone()
+        after = module(tensor)
+        assert torch.equal(tensor, before)
+        tensor = after
+
+
+def test_shapes_written_with_the_batch_size_follow_it() -> None:
+    class Reshaping(Net):
+        def between(self, x: Tensor) -> Tensor:
+            batch, channels = x.shape[:2]
+            return x.reshape(batch * channels, -1).softmax(1).view(x.shape)
+
+    model = Reshaping().eval()
+    graph = line_graph(model, SIZE)
+    for count in (1, 4, 7):
+        assert torch.equal(graph(_images(count)), model(_images(count)))
+
+
+def test_values_made_from_weights_alone_are_made_where_they_are_used() -> None:
+    class Offset(Net):
+        scale: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.offset = nn.Parameter(torch.randn(8, 1, 1))
+            self.register_buffer("scale", torch.rand(8, 1, 1), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            offset = self.offset.exp() * self.scale
+            x = self.blocks[0](self.conv(x)) + offset
+            return self.fc((self.blocks[1](x) + offset).mean((2, 3)))
+
+    model = Offset().eval()
+    graph = line_graph(model, SIZE)
+    assert torch.equal(graph(_images(2)), model(_images(2)))
+    holders = [module for module in graph.modules() if "offset" in module.state_dict()]
+    assert len(holders) == 2
+    assert not any("scale" in module.state_dict() for module in holders)
+    assert graph.params == sum(p.numel() for p in model.parameters())
+
+
+def test_a_module_used_twice_is_two_nodes_and_counts_once() -> None:
+    class Twice(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.blocks[0](self.blocks[0](self.conv(x)))
+            return self.fc(self.blocks[1](x).mean((2, 3)))
+
+    model = Twice()
+    graph = line_graph(model, SIZE)
+    assert [node.name for node in graph.nodes] == ["conv", "blocks.0", "blocks.0#2", "blocks.1"]
+    assert graph.nodes[2].params == 0
+    assert graph.params == sum(p.numel() for p in model.parameters())
+    assert graph.nodes[1].module is not graph.nodes[2].module
+
+
+def test_plain_layers_are_nodes_where_there_are_no_blocks() -> None:
+    def layer(inputs: int, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU())
+
+    model = nn.Sequential(
+        layer(3, 8), layer(8, 8), nn.MaxPool2d(2), layer(8, 12), nn.Flatten(), nn.Linear(768, 4)
+    )
+    graph = line_graph(model, SIZE)
+    assert [str(layout) for layout in graph.layouts[1:]] == ["8 × 16×16", "8 × 8×8", "12 × 8×8"]
+
+
+class Tokens(Net):
+    """Works on tokens after the stem; `order` says in which order they lie."""
+
+    def __init__(self, order: Tensor | None = None) -> None:
+        super().__init__()
+        self.order = order
+        self.mixers = nn.ModuleList([TokenBlock(8), TokenBlock(8)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks[0](self.conv(x)).flatten(2).transpose(1, 2)
+        if self.order is not None:
+            x = torch.stack([x[:, int(i)] for i in self.order], dim=1)
+        return self.fc(self.mixers[1](self.mixers[0](x)).mean(1))
+
+
+class TokenBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(channels, channels)
+        self.second = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.gelu(self.first(x)))
+
+
+def test_tokens_in_raster_order_are_cut() -> None:
+    graph = line_graph(Tokens(), SIZE)
+    assert graph.layouts[2:] == (Layout("tokens", 8, 16, 16),) * 3
+
+
+def test_tokens_in_raster_order_by_a_way_unknown_are_found_by_the_probe() -> None:
+    graph = line_graph(Tokens(torch.arange(256)), SIZE)
+    assert graph.layouts[2:] == (Layout("tokens", 8, 16, 16),) * 3
+
+
+def test_tokens_in_another_order_are_no_cuts() -> None:
+    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    model = Tokens(order).eval()
+    graph = line_graph(model, SIZE)
+    # the last cut lies before the reordering; the blocks behind it are left to the head
+    assert [node.name for node in graph.nodes] == ["conv", "blocks.0"]
+    assert graph.head.params == sum(p.numel() for p in [*model.mixers.parameters(), *model.fc.parameters()])
+    assert torch.equal(graph(_images(2)), model(_images(2)))
+
+
+def test_an_input_that_is_not_square_keeps_its_aspect() -> None:
+    graph = line_graph(Tokens(), (3, 12, 20))
+    assert graph.layouts[-1] == Layout("tokens", 8, 12, 20)
+
+
+def test_nodes_are_pickled_whole() -> None:
+    class WithTanh(Net):
+        def between(self, x: Tensor) -> Tensor:
+            return torch.tanh(x).view(x.size(0), 8, 16, 16)
+
+    node = line_graph(WithTanh(), SIZE).nodes[0].module
+    images = _images(3)
+    assert torch.equal(pickle.loads(pickle.dumps(node))(images), node(images))
+
+
+# what can't be cut
+
+
+class TwoStreams(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.conv(x), self.conv(x.flip(-1))
+        for block in self.blocks:
+            left, right = block(left) + right.mean(), block(right) + left.mean()
+        return self.fc((left + right).mean((2, 3)))
+
+
+class OneBlock(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(x).mean((2, 3)))
+
+
+class PairOfLogits(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits, logits  # type: ignore[return-value]
+
+
+class BatchBranch(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return x.tanh() if len(x) > 1 else x
+
+
+class HeavyHead(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks[0](self.conv(x)[:, :, ::8, ::8])
+        left, right = self.conv(F.interpolate(x[:, :3], 64)), self.conv(F.interpolate(x[:, 3:6], 64))
+        return self.fc(left.mean((2, 3))) + self.fc(right.amax((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (TwoStreams(), "in a single tensor"),
+        (OneBlock(), "only one block before its head"),
+        (PairOfLogits(), "returns a tuple"),
+        (BatchBranch(), "other operations at another batch size"),
+        (HeavyHead(), "most of its work"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused_by_name_with_the_reason(model: nn.Module, reason: str) -> None:
+    with pytest.raises(DeryError, match=f"^mynet can't be cut: .*{reason}.*\\.$"):
+        line_graph(model, SIZE, "mynet")
+
+
+def test_an_input_that_does_not_fit_is_told() -> None:
+    with pytest.raises(DeryError, match="mynet doesn't run on an input of 1×16×16"):
+        line_graph(Net(), (1, 16, 16), "mynet")
+
+
+def test_a_network_without_a_name_goes_by_its_class() -> None:
+    assert line_graph(Net(), SIZE).name == "Net"
+
+
+def test_a_chain_that_is_not_the_network_is_refused() -> None:
+    class Hidden(Net):
+        """Changes a list of Python floats behind the recorder's back."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = getattr(self, "calls", 0) + 1
+            return super().forward(x) + self.calls
+
+    with pytest.raises(DeryError, match="^hidden can't be cut"):
+        line_graph(Hidden(), SIZE, "hidden")
+
+
+def test_a_zoo_model_is_built_with_its_weights_and_cut(toy_zoo_path: Path) -> None:
+    zoo: Zoo = load_zoo(toy_zoo_path)
+    graph = zoo_line_graph(zoo, "toy_vit")
+    assert (graph.name, graph.input_size) == ("toy_vit", (3, 16, 16))
+    images = _images(2)
+    assert torch.equal(graph(images), zoo.build("toy_vit")(images))
+
+
+def test_a_real_network_is_cut_into_its_published_blocks() -> None:
+    path = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real_zoo" / "zoo.json"
+    if not path.exists():
+        pytest.skip(f"needs the real zoo at {path}")
+    zoo = load_zoo(path)
+    model = zoo.build("mobilenetv2_100.imagenet")
+    graph = line_graph(model, (3, 96, 96), "mobilenetv2")
+    # a stem, 17 inverted residuals and the last convolution (Sandler et al. 2018, table 2)
+    assert len(graph.nodes) == 19
+    assert graph.params == sum(p.numel() for p in model.parameters())
