@@ -13,6 +13,7 @@ from dery_core.partition import Block, Partition
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.reassembly.head import head_cost
 from dery_core.reassembly.seam import seam_cost
+from dery_core.reassembly.terms import Choices, Terms
 from dery_core.reassembly.value import HybridSpec
 from dery_core.values import Value
 from dery_core.zoo import Layout, LineGraph, Zoo, zoo_line_graph
@@ -81,28 +82,37 @@ class Candidates(Value):
         """(K, N): the equivalence set of every block."""
         return np.array(self.sets, np.int64).T
 
-    def costs(self, choices: NDArray[np.int64]) -> NDArray[np.int64]:
+    @cached_property
+    def params(self) -> Terms:
+        """Parameters of a candidate, seams and head included."""
+        return self._terms(0)
+
+    @cached_property
+    def macs(self) -> Terms:
+        """MACs of a candidate, seams and head included."""
+        return self._terms(1)
+
+    def _terms(self, measure: int) -> Terms:
+        block = self.block_costs[measure].copy()
+        block[-1] += self.head_costs[measure]
+        return Terms(block, self.seam_costs[measure])
+
+    def costs(self, choices: Choices) -> NDArray[np.int64]:
         """Params and MACs of `choices` (S, K), seams and head included: (2, S)."""
-        total = self.head_costs[:, choices[:, -1]]
-        for k in range(self.k):
-            total = total + self.block_costs[:, k, choices[:, k]]
-        for k in range(self.k - 1):
-            total = total + self.seam_costs[:, k, choices[:, k], choices[:, k + 1]]
-        return total
+        return np.stack([self.params.of(choices), self.macs.of(choices)])
 
     def cost(self, choice: Sequence[int]) -> tuple[int, int]:
         """Params and MACs of one candidate, seams and head included."""
-        params, macs = self.costs(np.array([choice], np.int64))[:, 0].tolist()
-        return params, macs
+        return self.params.at(choice), self.macs.at(choice)
 
-    def allowed(self, choices: NDArray[np.int64], min_models: int = 1) -> NDArray[np.bool_]:
+    def allowed(self, choices: Choices, min_models: int = 1) -> NDArray[np.bool_]:
         """Which of `choices` (S, K) keep eq. 10 and take blocks of at least `min_models` models: (S,)."""
         sets = np.sort(self.set_of[np.arange(self.k), choices], axis=1)
         ordered = np.sort(choices, axis=1)
         sources = 1 + (np.diff(ordered, axis=1) != 0).sum(axis=1)
         return (sets == np.arange(self.k)).all(axis=1) & (sources >= min_models)
 
-    def every(self) -> NDArray[np.int64]:
+    def every(self) -> Choices:
         """All N^K choices, in lexicographic order: (N^K, K)."""
         n = len(self.models)
         return np.indices((n,) * self.k, np.int64).reshape(self.k, -1).T

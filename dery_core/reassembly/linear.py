@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from dery_core.errors import DeryError
+from dery_core.reassembly.terms import Choices, Terms
 from dery_core.values import Value
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
@@ -35,36 +36,26 @@ class LinearScore(Value):
     kendall: float | None = None
 
     @cached_property
-    def block_terms(self) -> NDArray[np.int64]:
-        """(K, N), in quanta."""
-        return np.rint(np.array(self.block) / self.quantum).astype(np.int64)
+    def terms(self) -> Terms:
+        """The score without intercept, in quanta."""
+        block = self._quanta(self.block)
+        stages, models = block.shape
+        pair = self._quanta(self.pair) if self.pair else np.zeros((stages - 1, models, models), np.int64)
+        return Terms(block, pair)
 
-    @cached_property
-    def pair_terms(self) -> NDArray[np.int64]:
-        """(K-1, N, N), in quanta; zeros when the model has no pair terms."""
-        stages, models = self.block_terms.shape
-        if not self.pair:
-            return np.zeros((stages - 1, models, models), np.int64)
-        return np.rint(np.array(self.pair) / self.quantum).astype(np.int64)
+    def _quanta(self, terms: tuple) -> NDArray[np.int64]:
+        return np.rint(np.array(terms) / self.quantum).astype(np.int64)
 
-    def quanta(self, choices: NDArray[np.int64]) -> NDArray[np.int64]:
+    def quanta(self, choices: Choices) -> NDArray[np.int64]:
         """Score without intercept of `choices` (S, K), in quanta: (S,)."""
-        total = np.zeros(len(choices), np.int64)
-        for k, terms in enumerate(self.block_terms):
-            total += terms[choices[:, k]]
-        for k, terms in enumerate(self.pair_terms):
-            total += terms[choices[:, k], choices[:, k + 1]]
-        return total
+        return self.terms.of(choices)
 
     def predict(self, choice: Sequence[int]) -> float:
         """Predicted score of one candidate."""
-        quanta = int(self.quanta(np.array([choice], np.int64))[0])
-        return self.intercept + quanta * self.quantum
+        return self.intercept + self.terms.at(choice) * self.quantum
 
 
-def fit_linear(
-    choices: NDArray[np.int64], values: NDArray[np.float64], models: int, seed: int = 0
-) -> LinearScore:
+def fit_linear(choices: Choices, values: NDArray[np.float64], models: int, seed: int = 0) -> LinearScore:
     """Ridge regression of `values` (S,) on the blocks and transitions of `choices` (S, K).
 
     Penalty, and whether adjacent pairs get terms of their own, are those with the smallest exact
@@ -80,7 +71,7 @@ def fit_linear(
     return _linear_score(weights, intercept, choices.shape[1], models, pairs, len(values), r2, kendall)
 
 
-def _features(choices: NDArray[np.int64], models: int, pairs: bool) -> NDArray[np.float64]:
+def _features(choices: Choices, models: int, pairs: bool) -> NDArray[np.float64]:
     """One-hot blocks (K·N), seams present (K-1), then one-hot pairs ((K-1)·N²) when asked."""
     eye = np.eye(models)
     left, right = choices[:, :-1], choices[:, 1:]

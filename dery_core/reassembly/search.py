@@ -10,7 +10,6 @@ from typing import Literal
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import Candidates
-from dery_core.reassembly.linear import LinearScore
 from dery_core.reassembly.value import Budget, Choice
 
 Smallest = Callable[[Literal["params", "macs"], Budget], Choice | None]
@@ -25,13 +24,6 @@ class Extremes:
     max_params: int
     min_macs: int
     max_macs: int
-
-
-def quanta(linear: LinearScore, choice: tuple[int, ...]) -> int:
-    """Predicted score in whole quanta, intercept left out."""
-    total = sum(int(linear.block_terms[k, i]) for k, i in enumerate(choice))
-    steps = enumerate(zip(choice, choice[1:], strict=False))
-    return total + sum(int(linear.pair_terms[k, i, j]) for k, (i, j) in steps)
 
 
 def check_min_models(candidates: Candidates, min_models: int) -> None:
