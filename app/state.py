@@ -5,18 +5,22 @@ and its name in the URL. Streamlit's `bind="query-params"` is not used: it drops
 URL on pages that don't show its widget, and a shared link must hold the whole exploration.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dery_core.zoo import SizeMeasure
 
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
 K_RANGE = (2, 8)
 EPSILON_RANGE = (0.05, 1.0)
-_PUBLISHED = "_published"
+MEMBER_KEY = "member_"
+LIMIT_KEYS = {"params": "max_params", "macs": "max_macs"}
+_RESTORED = "_restored"
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,21 @@ SETTINGS = (
     Setting("k", 4, _between(*K_RANGE, int)),
     Setting("epsilon", 0.2, _between(*EPSILON_RANGE, float), "{:g}".format),
     Setting("size", "params", _one_of(*SIZES)),
-    Setting("max_params", None, _between(0, 10**15, int)),
-    Setting("max_macs", None, _between(0, 10**15, int)),
+    Setting("params", None, _between(0, 10**15, int)),
+    Setting("macs", None, _between(0, 10**15, int)),
     Setting("run", None, str),
 )
 
 
 def sync() -> None:
-    """Bring session and URL in line: an opened or revisited URL wins, else the session does."""
+    """Bring session and URL in line: at a session's start and on back or forward the URL wins.
+
+    At any other time the session does: when a visitor is quick, the URL that comes with a rerun is
+    older than the widgets' values.
+    """
     shown = st.query_params.to_dict()
-    if _PUBLISHED not in st.session_state or (shown and shown != st.session_state[_PUBLISHED]):
+    context = get_script_run_ctx()
+    if _RESTORED not in st.session_state or (shown and context and context.is_history_navigation):
         _restore(shown)
     publish()
 
@@ -80,7 +89,6 @@ def publish() -> None:
     }
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
-    st.session_state[_PUBLISHED] = wanted
 
 
 def get(name: str) -> Any:
@@ -91,19 +99,37 @@ def get(name: str) -> Any:
 def choose_members(names: tuple[str, ...]) -> None:
     """Set the chosen zoo members; budgets belong to the old choice and are dropped."""
     st.session_state["members"] = names
-    st.session_state["max_params"] = st.session_state["max_macs"] = None
-    for key in [key for key in st.session_state if str(key).startswith("member_")]:
-        del st.session_state[key]
+    st.session_state["params"] = st.session_state["macs"] = None
+    _forget_widgets()
+
+
+def tick_member(name: str, order: Sequence[str]) -> None:
+    """Take over the box of one member; the rest of the choice stays, in the zoo's `order`.
+
+    One box at a time: when a visitor is quick, a run ends before all boxes are drawn, and a box
+    that wasn't drawn says nothing.
+    """
+    chosen = {*st.session_state["members"], name}
+    if not st.session_state[MEMBER_KEY + name]:
+        chosen.remove(name)
+    st.session_state["members"] = tuple(each for each in order if each in chosen)
+    st.session_state["params"] = st.session_state["macs"] = None
 
 
 def _restore(shown: dict[str, str]) -> None:
     for setting in SETTINGS:
         value = setting.default
         if setting.name in shown:
-            try:
+            # What an address can't mean is as if it weren't there.
+            with suppress(ValueError):
                 value = setting.read(shown[setting.name])
-            except ValueError:
-                value = setting.default
         st.session_state[setting.name] = value
-    for key in [key for key in st.session_state if str(key).startswith("member_")]:
-        del st.session_state[key]
+    st.session_state[_RESTORED] = True
+    _forget_widgets()
+
+
+def _forget_widgets() -> None:
+    """Let the widgets that show a setting under a key of their own take its new value."""
+    for key in [str(key) for key in st.session_state]:
+        if key.startswith(MEMBER_KEY) or key in LIMIT_KEYS.values():
+            del st.session_state[key]

@@ -5,6 +5,7 @@ Each slow step returns `(work, key)`: hand both to `app.components.waiting.resul
 
 import os
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from app.assembly import Assembly
 from app.frames import run_frame
 from app.work import Work
 from dery_core.data import TARGET_TASK, Probe, load_task
+from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
 from dery_core.progress import ProgressFn
@@ -194,6 +196,9 @@ def done() -> set[str]:
     ):
         if any(known[0] == key[0] and known[2:] == key[1:] for known in work.succeeded()):
             finished.add(step)
+    with suppress(DeryError):
+        if any(workspace().runs.glob("*/result.json")):
+            finished.add("runs")
     return finished
 
 

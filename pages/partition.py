@@ -34,15 +34,15 @@ with one_sentence():
         persist_state="session",
         help="With ε = 0.2 no block may be larger than 1.2 times the mean block of its network.",
     )
-    size = right.segmented_control(
+    chosen = right.segmented_control(
         "Size counted in",
         state.SIZES,
         format_func=SIZE_NAMES.__getitem__,
-        default=state.SIZES[0],
         required=True,
         key="size",
         persist_state="session",
     )
+    size = chosen or state.SIZES[0]
     partition = result_of(*steps.partition(names, k, epsilon, size), title="Placing the cuts")
     blocks = block_frame(partition, table.index)
 

@@ -1,5 +1,8 @@
 """Reassemble: the best hybrid within a budget, as the sliders move."""
 
+import math
+from typing import Literal
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -30,8 +33,8 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     left, right = st.columns(2, gap="large")
     ends = assembly.extremes
     budget = Budget(
-        max_params=limit(left, "max_params", "Parameters, at most", (ends.min_params, ends.max_params)),
-        max_macs=limit(right, "max_macs", "MACs, at most", (ends.min_macs, ends.max_macs)),
+        max_params=limit(left, "params", "Parameters, at most", ends.min_params, ends.max_params),
+        max_macs=limit(right, "macs", "MACs, at most", ends.min_macs, ends.max_macs),
     )
     state.publish()
     try:
@@ -47,6 +50,7 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     figures[2].metric("Score, predicted", f"{hybrid.predicted:.1f}", border=True)
     measured = "not yet" if hybrid.measured is None else f"{hybrid.measured:.1f}"
     figures[3].metric("Score, measured", measured, border=True)
+    st.caption(spoken_fit(assembly))
     if st.button("Fine-tune this hybrid", type="primary", key="fine_tune", icon=":material/model_training:"):
         st.switch_page(path.PAGES / "runs.py")
     show(
@@ -63,14 +67,33 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     )
 
 
-def limit(place: DeltaGenerator, key: str, label: str, span: tuple[int, int]) -> int:
-    """A slider between the smallest and the largest hybrid."""
-    low, high = span
-    value = st.session_state.get(key)
-    st.session_state[key] = high if value is None else min(max(value, low), high)
-    return place.slider(
-        label, low, high, step=max(1, (high - low) // 500), key=key, format="compact", persist_state="session"
+def spoken_fit(assembly: Assembly) -> str:
+    """What the score is and how far its prediction can be trusted."""
+    fit = assembly.scores.linear
+    text = (
+        "The score is NASWOT: how differently the untrained hybrid's units respond to different images. "
+        f"It was measured on {fit.samples} of the hybrids; a linear model predicts it for any"
     )
+    if fit.r2 is None or fit.kendall is None:
+        return f"{text}. A score is no accuracy: larger networks tend to score higher."
+    return (
+        f"{text} (on hybrids held out: R² {fit.r2:.2f}, Kendall's τ {fit.kendall:.2f}). A score is no "
+        "accuracy, and larger networks tend to score higher: keep parameters and MACs in view."
+    )
+
+
+def limit(
+    place: DeltaGenerator, name: Literal["params", "macs"], label: str, low: int, high: int
+) -> int | None:
+    """A slider from the smallest to the largest hybrid; at its end there is no limit."""
+    step = max(1, (high - low) // 400)
+    end = low + step * math.ceil((high - low) / step)
+    chosen = state.get(name)
+    key = state.LIMIT_KEYS[name]
+    st.session_state.setdefault(key, end if chosen is None else min(max(chosen, low), end))
+    value = place.slider(label, low, end, step=step, key=key, format="compact")
+    st.session_state[name] = None if value >= end else value
+    return state.get(name)
 
 
 with one_sentence():

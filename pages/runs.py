@@ -35,9 +35,10 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
     )
     if assembly is None:
         return
-    budget = Budget(max_params=state.get("max_params"), max_macs=state.get("max_macs"))
+    budget = Budget(max_params=state.get("params"), max_macs=state.get("macs"))
     hybrid = assembly.spec(assembly.best(budget))
-    rivals = steps.within(zoo, budget)
+    within = steps.within(zoo, budget)
+    rivals = {"the chosen members": [n for n in within if n in names], "all members": within, "none": ()}
     st.markdown(
         f"**The hybrid you chose:** {' → '.join(block.model for block in hybrid.blocks)} · "
         f"{quantity(hybrid.params)} params · {quantity(hybrid.macs)} MACs"
@@ -53,15 +54,17 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         persist_state="session",
     )
     epochs = right.slider("Epochs", 1, 30, steps.EPOCHS, key="epochs", persist_state="session")
-    compared = st.checkbox(
-        f"Also tune the {len(rivals)} zoo members within this budget",
-        value=bool(rivals),
-        disabled=not rivals,
-        key="compare",
-        help=", ".join(rivals) or "No zoo member keeps to this budget.",
+    against = st.segmented_control(
+        "Zoo members within this budget to tune in the same way",
+        list(rivals),
+        format_func=lambda label: f"{label} ({len(rivals[label])})" if rivals[label] else label,
+        default="the chosen members",
+        required=True,
+        key="rivals",
+        persist_state="session",
     )
     if st.button("Start", type="primary", key="start_run", icon=":material/play_arrow:"):
-        st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals if compared else (), protocol, epochs)
+        st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals[against], protocol, epochs)
         st.rerun()
 
 

@@ -47,4 +47,6 @@ with one_sentence():
         with one_sentence():
             samples = steps.samples(task)
             st.markdown(f"**{samples.title}** · {len(samples.classes)} classes{samples.remark}")
-            st.image(list(samples.images), caption=list(samples.labels), width=88)
+            with st.container(horizontal=True, gap="small"):
+                for image, label in zip(samples.images, samples.labels, strict=True):
+                    st.image(image, caption=label, width=88)

@@ -46,9 +46,14 @@ def header(current: str, done: set[str]) -> None:
 def next_step(step: str, label: str) -> None:
     """The one link that leads on, at a page's end."""
     with st.container(key=f"next_{step}", horizontal=True, horizontal_alignment="right"):
-        st.page_link(
-            PAGES / f"{step}.py", label=label, icon=":material/arrow_forward:", icon_position="right"
-        )
+        page = PAGES / f"{step}.py"
+        st.page_link(page, label=label, icon=":material/arrow_forward:", icon_position="right")
+
+
+def go_on(done: set[str]) -> None:
+    """A link to the first step that isn't done yet, to the last when all are."""
+    step = next((step for step in STEPS if step.name not in done), STEPS[-1])
+    next_step(step.name, f"Go on to {step.title}")
 
 
 def first_do(step: str, sentence: str) -> None:

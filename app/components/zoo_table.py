@@ -30,14 +30,10 @@ def zoo_table(models: pd.DataFrame, colours: Mapping[str, str]) -> None:
         right.html(_HEAD)
         for row in models.to_dict("records"):
             left, right = st.columns([2, 6], wrap=False, vertical_alignment="center")
-            key = f"member_{row['name']}"
+            key = state.MEMBER_KEY + row["name"]
             st.session_state.setdefault(key, bool(row["chosen"]))
-            left.checkbox(row["name"], key=key, on_change=_ticked, args=(names,))
+            left.checkbox(row["name"], key=key, on_change=state.tick_member, args=(row["name"], names))
             right.html(_row(row, colours[row["name"]]))
-
-
-def _ticked(names: list[str]) -> None:
-    state.choose_members(tuple(n for n in names if st.session_state.get(f"member_{n}")))
 
 
 def _row(row: Mapping[Any, Any], colour: str) -> str:
