@@ -66,7 +66,7 @@ CATALOGUE: tuple[Member, ...] = (
     Member("resnet_m.larger", "resnet18", "digits-larger", 7, 9, _RESNET_M),
     Member("resnet_l.larger", "resnet18", "digits-larger", 7, 10, _RESNET_L),
     Member("repvgg.larger", "repvgg_a0", "digits-larger", 8, 11, _REPVGG),
-    Member("mobilenetv2.larger", "mobilenetv2_035", "digits-larger", 5, 12, {"output_stride": 8}),
+    Member("efficientnet.larger", "test_efficientnet", "digits-larger", 8, 12, _EFFICIENTNET),
     Member("convnext.larger", "convnext_atto", "digits-larger", 6, 13, _CONVNEXT),
     Member("poolformer.larger", "poolformer_compact", "digits-larger", 12, 14, _POOLFORMER),
     Member("resmlp.larger", "resmlp_compact", "digits-larger", 12, 15, _MLP),
