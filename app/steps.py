@@ -22,7 +22,7 @@ from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
 from dery_core.progress import ProgressFn
-from dery_core.reassembly import Budget, HybridSpec, candidates, score_candidates
+from dery_core.reassembly import SCORE_IMAGES, Budget, HybridSpec, candidates, score_candidates
 from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec
 from dery_core.units import quantity
@@ -30,6 +30,7 @@ from dery_core.workspace import Workspace
 from dery_core.zoo import SizeMeasure, Zoo, embedded_zoo, family, load_zoo
 
 PROBE = Probe(TARGET_TASK, count=256)
+SCORE_PROBE = Probe(TARGET_TASK, SCORE_IMAGES)
 SAMPLES = 8
 EPOCHS = Recipe().epochs
 
@@ -130,7 +131,7 @@ def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) 
         parts = cut.follow(report)
         classes = len(load_task(TARGET_TASK).classes)
         costs = candidates(source, parts, classes, report=report)
-        scores = score_candidates(source, parts, costs, PROBE, workspace(), report=report)
+        scores = score_candidates(source, parts, costs, SCORE_PROBE, workspace(), report=report)
         return Assembly.build(source, costs, scores)
 
     return work.start(key, make), key

@@ -8,7 +8,7 @@ import pytest
 
 from dery_core.cli import main
 
-MODELS = ["resnet_s.clutter", "swin.larger", "vit.clutter"]
+MODELS = ["resnet_s.clutter", "swin.clutter", "vit.clutter"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -69,7 +69,7 @@ def test_a_network_shows_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "complaint"),
     [
         (["similarity", "vit.clutter"], "at least two"),
-        (["similarity", "vit.cluter", "swin.larger"], "did you mean 'vit.clutter'"),
+        (["similarity", "vit.cluter", "swin.clutter"], "did you mean 'vit.clutter'"),
         (["partition", "nowhere.npz"], "nowhere.npz"),
         (["reassemble", "nowhere.json"], "nowhere.json does not exist"),
         (["reassemble", "x.json", "--max-params", "lots"], "'lots' is not a count"),
