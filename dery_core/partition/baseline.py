@@ -17,15 +17,16 @@ def kl_kmeans(problem: Problem, restarts: int = 200, seed: int = 0, max_rounds: 
     """Best of `restarts` random starts. `upper_bound` is infinite: the heuristic proves nothing."""
     rng = np.random.default_rng(seed)
     cuts = _random_cuts(problem, restarts, rng)
-    anchors = _medoids(problem, cuts)
-    value = _objective(problem, cuts, anchors)
+    anchors = _random_members(problem, cuts, rng)
+    value = np.full(restarts, -np.inf)
     for _ in range(max_rounds):
         cuts = _move_boundaries(problem, cuts, anchors)
         anchors = _medoids(problem, cuts)
         moved = _objective(problem, cuts, anchors)
-        if (moved <= value + 1e-9).all():
-            break
+        stalled = bool((moved <= value + 1e-9).all())
         value = moved
+        if stalled:
+            break
     best = int(value.argmax())
     chosen = cuts[best]
     segments = [_position(problem, k, chosen[:, k], chosen[:, k + 1]) for k in range(problem.k)]
@@ -42,6 +43,13 @@ def _random_cuts(problem: Problem, restarts: int, rng: np.random.Generator) -> I
         count = np.searchsorted(stage.start, cuts[:, :, k], side="right") - begin
         cuts[:, :, k + 1] = stage.end[begin + (rng.random(begin.shape) * count).astype(np.int64)]
     return cuts
+
+
+def _random_members(problem: Problem, cuts: Ints, rng: np.random.Generator) -> Ints:
+    """Per restart and stage, the (start, end) of some model's block (R, K, 2): K-means' first centres."""
+    restart, stage = np.ogrid[: len(cuts), : problem.k]
+    model = rng.integers(problem.models, size=(len(cuts), problem.k))
+    return np.stack([cuts[restart, model, stage], cuts[restart, model, stage + 1]], axis=2)
 
 
 def _medoids(problem: Problem, cuts: Ints) -> Ints:

@@ -69,13 +69,13 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """T (M, M) over all cuts; per stage its segments; first and last row and limit of each model."""
+    """T (M, M) over all cuts; per stage its segments; the first and last row of each model (N,), and
+    which models' size limit had to be widened."""
 
     similarity: Floats
     stages: tuple[Stage, ...]
     first: Ints
     last: Ints
-    limits: Floats
     widened: tuple[int, ...]
 
     @property
@@ -220,7 +220,6 @@ def build_problem(
         tuple(stages),
         first,
         last,
-        np.array([window.limit for window in windows]),
         tuple(i for i, window in enumerate(windows) if window.widened),
     )
 
