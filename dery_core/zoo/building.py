@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,32 +33,30 @@ def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "
     that can't be cut so.
     """
     name = name or type(model).__name__
-    work = copy.deepcopy(model).eval()
+    # going through train mode drops what some networks precompute from their weights for eval mode
+    fresh = copy.deepcopy(model).train().eval()
+    work = copy.deepcopy(fresh)
     inputs = [_images(input_size, batch, _device(work)) for batch in _BATCHES]
     expected = [_run(work, images, name) for images in inputs]
     trace = _record(work, inputs, name)
-    emitter = Emitter(trace, work)
-    plan, layouts = _plan(trace, emitter, work, input_size)
+    plan, layouts = _plan(trace, work, input_size)
     if len(plan.cuts) < 2:
         raise DeryError(f"{name} can't be cut: {_reason(plan)}.")
-    shared = _emit(emitter, plan)
-    modules = [copy.deepcopy(module) for module, _ in shared]
-    _check(modules, inputs, expected, name)
-    params = chain_params([module for module, _ in shared])
-    macs = chain_macs(modules, inputs[1])
+    shared, paths = _emit(trace, fresh, plan)
+    # copied before anything runs: a copy that has run keeps what it precomputed from these weights
+    modules = [copy.deepcopy(module) for module in shared]
+    _check([copy.deepcopy(module) for module in shared], inputs, expected, name)
+    params, macs = chain_params(shared), chain_macs(_emit(trace, work, plan)[0], inputs[1])
     if 2 * macs[-1] > sum(macs):
         raise DeryError(
             f"{name} can't be cut: most of its work lies behind the last place where a single tensor "
             "carries everything on."
         )
-    names = node_names(plan, [path for _, path in shared])
-    _perturb(work)
-    with torch.no_grad():
-        expected = [work(images) for images in inputs]
-    _check([module for module, _ in shared], inputs, expected, name)
-    *nodes, head = [Node(*parts) for parts in zip([*names, "head"], modules, params, macs, strict=True)]
-    image = Layout("map", *input_size)
-    return LineGraph(name, input_size, tuple(nodes), head, (image, *layouts))
+    _perturb(fresh)
+    _check(shared, inputs, [_run(fresh, images, name) for images in inputs], name)
+    names = [*node_names(plan, paths), "head"]
+    *nodes, head = [Node(*parts) for parts in zip(names, modules, params, macs, strict=True)]
+    return LineGraph(name, input_size, tuple(nodes), head, (Layout("map", *input_size), *layouts))
 
 
 def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
@@ -95,9 +94,7 @@ def _record(model: nn.Module, inputs: Sequence[Tensor], name: str) -> Trace:
         raise DeryError(f"{name} can't be cut: {error}.") from error
 
 
-def _plan(
-    trace: Trace, emitter: Emitter, model: nn.Module, size: tuple[int, int, int]
-) -> tuple[Plan, list[Layout]]:
+def _plan(trace: Trace, model: nn.Module, size: tuple[int, int, int]) -> tuple[Plan, list[Layout]]:
     """Cuts, and the layout at each. A probe decides where shapes and operations leave it open;
     a cut whose positions turn out to be no image grid is given up, and the rest planned anew."""
     prefix = getattr(model, "num_prefix_tokens", 0)
@@ -107,8 +104,8 @@ def _plan(
         open_cuts = [cut for cut in plan.cuts if cut.value not in known]
         known.update({cut.value: cut.layouts[0] for cut in open_cuts if cut.sure})
         if not all(cut.sure for cut in open_cuts):
-            modules = [module for module, _ in _emit(emitter, plan)[:-1]]
-            features = quadrant_features(modules, quadrant_inputs(size, _device(model)))
+            modules, _ = _emit(trace, model, plan)
+            features = quadrant_features(modules[:-1], quadrant_inputs(size, _device(model)))
             for cut, tensor in zip(plan.cuts, features, strict=True):
                 if cut.value not in known:
                     known[cut.value] = probe_layout(tensor, cut.layouts)
@@ -117,16 +114,19 @@ def _plan(
             return plan, layouts
 
 
-def _emit(emitter: Emitter, plan: Plan) -> list[tuple[nn.Module, str]]:
-    """The nodes' and the head's modules, sharing the model's parameters."""
-    trace = emitter.trace
+def _emit(trace: Trace, model: nn.Module, plan: Plan) -> tuple[list[nn.Module], list[str]]:
+    """The nodes' and the head's modules, sharing the model's parameters; with them the path of the
+    module that each is, "" for a stretch of several."""
     assert isinstance(trace.output, Ref)
-    starts = [(0, 0), *((cut.position, cut.value) for cut in plan.cuts)]
-    ends = [*starts[1:], (len(trace.ops), trace.output.value)]
-    return [
-        emitter.stretch(start, end, given, wanted)
-        for (start, given), (end, wanted) in zip(starts, ends, strict=True)
-    ]
+    emitter = Emitter(trace, model)
+    places = [(0, 0), *((cut.position, cut.value) for cut in plan.cuts)]
+    places.append((len(trace.ops), trace.output.value))
+    modules, paths = [], []
+    for (start, given), (end, wanted) in pairwise(places):
+        module, path = emitter.stretch(start, end, given, wanted)
+        modules.append(module)
+        paths.append(path)
+    return modules, paths
 
 
 def _check(

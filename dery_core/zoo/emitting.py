@@ -37,8 +37,8 @@ class Step:
 
 
 class Emitter:
-    """Cuts modules out of `model`, of which `trace` is a recording. The modules that it returns
-    are the model's own or share its parameters; copy them before use."""
+    """Cuts modules out of `model`; `trace` is a recording of it or of a copy. The modules that it
+    returns are the model's own or share its parameters."""
 
     def __init__(self, trace: Trace, model: nn.Module) -> None:
         self.trace = trace
@@ -55,7 +55,7 @@ class Emitter:
         )
         if len(steps) == 1 and steps[0].call is not None and self._is_unary(steps[0].call, given, wanted):
             call = self._unwrapped(steps[0].call)
-            return call.module, call.path
+            return self.model.get_submodule(call.path), call.path
         return _GraphBuilder(self.trace, self.model).build(steps, given, wanted), ""
 
     def _steps(self, index: int, start: int, end: int, depends: bool) -> list[Step]:
@@ -169,7 +169,7 @@ class _GraphBuilder:
         return module.eval()
 
     def _add_call(self, call: Call) -> None:
-        self.root[call.path] = call.module
+        self.root[call.path] = self.model.get_submodule(call.path)
         node = self.graph.call_module(call.path, self._written(call.args), self._written(call.kwargs))
         self._bind(call.outputs, node)
 

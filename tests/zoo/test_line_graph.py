@@ -318,3 +318,22 @@ def test_a_real_network_is_cut_into_its_published_blocks() -> None:
     # a stem, 17 inverted residuals and the last convolution (Sandler et al. 2018, table 2)
     assert len(graph.nodes) == 19
     assert graph.params == sum(p.numel() for p in model.parameters())
+
+
+def test_nodes_keep_nothing_precomputed_from_the_weights_they_were_cut_with() -> None:
+    class Caching(Block):
+        cache: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.cache is None:
+                self.cache = self.first.weight.detach() * 2
+            return x + F.conv2d(F.relu(self.first(x)), self.cache, padding=1)
+
+    model = Net()
+    model.blocks[1] = Caching(8)
+    node = line_graph(model, SIZE).nodes[-1].module
+    with torch.no_grad():
+        for parameter in node.parameters():
+            parameter.zero_()
+    features = torch.randn(2, 8, 16, 16)
+    assert torch.equal(node(features), features)
