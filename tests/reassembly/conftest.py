@@ -52,8 +52,8 @@ def cut_once() -> Iterator[None]:
                 known[key] = zoo_line_graph(zoo, name)
             return known[key]
 
-        for user in ("candidates", "hybrid", "scores"):
-            patch.setattr(importlib.import_module(f"dery_core.reassembly.{user}"), "zoo_line_graph", once)
+        for user in ("reassembly.candidates", "reassembly.hybrid", "reassembly.scores", "similarity.cache"):
+            patch.setattr(importlib.import_module(f"dery_core.{user}"), "zoo_line_graph", once)
         yield
 
 
