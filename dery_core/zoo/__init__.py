@@ -4,7 +4,15 @@ from dery_core.zoo.layout import Layout
 from dery_core.zoo.layout_ops import feature_map, from_feature_map, prefix_tokens
 from dery_core.zoo.line_graph import LineGraph, Node, SizeMeasure
 from dery_core.zoo.model import ZooModel
-from dery_core.zoo.zoo import EMBEDDED_ZOO, Zoo, build_architecture, embedded_zoo, family, load_zoo, member_cost
+from dery_core.zoo.zoo import (
+    EMBEDDED_ZOO,
+    Zoo,
+    build_architecture,
+    embedded_zoo,
+    family,
+    load_zoo,
+    member_cost,
+)
 
 # after the submodule of the same name, which importing would otherwise put in its place
 from dery_core.zoo.building import line_graph, zoo_line_graph  # isort: skip
