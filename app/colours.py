@@ -17,6 +17,7 @@ SET_RAMP = ("#1f3b73", "#27638f", "#2f8a94", "#5fae86", "#a7cc74", "#e9e07c")
 
 ACCENT = "#d1495b"
 NEUTRAL = "#8a94a3"
+DARK, LIGHT = "#0b0f16", "#ffffff"
 
 
 def model_colour(name: str, names: Sequence[str]) -> str:
@@ -38,8 +39,14 @@ def set_colours(count: int) -> list[str]:
 
 
 def text_on(colour: str) -> str:
-    """Dark or light text, whichever reads better on `colour` (WCAG contrast)."""
-    return "#10151d" if luminance(colour) > 0.19 else "#ffffff"
+    """Dark or light text, whichever reads better on `colour`."""
+    return max(DARK, LIGHT, key=lambda text: contrast(text, colour))
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG contrast ratio of two colours, 1 to 21."""
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 def luminance(colour: str) -> float:

@@ -1,0 +1,63 @@
+"""Frames: the engine's values line by line."""
+
+import pandas as pd
+
+from app.frames import RUN_COLUMNS, block_frame, joined, run_frame
+from dery_core.partition import Block, Partition
+
+INDEX = pd.DataFrame(
+    {
+        "model": ["a"] * 4 + ["b"] * 3,
+        "cut": [0, 1, 2, 3, 0, 1, 2],
+        "node": ["input", "stem", "one", "two", "input", "p", "q"],
+        "layout": ["image", "l1", "l2", "l3", "image", "m1", "m2"],
+        "params": [0, 10, 30, 40, 0, 1, 4],
+        "macs": [0, 100, 200, 400, 0, 5, 10],
+    }
+)
+PARTITION = Partition(
+    k=2,
+    epsilon=0.2,
+    size="params",
+    models=("a", "b"),
+    blocks=((Block("a", 0, 1), Block("a", 2, 2)), (Block("b", 0, 0), Block("b", 1, 1))),
+    sets=((0, 1), (0, 1)),
+    similarity=((2.0, 1.5), (1.25, 2.0)),
+    anchors=(Block("a", 0, 1), Block("b", 1, 1)),
+    objective=6.75,
+    upper_bound=6.75,
+)
+
+
+def test_a_block_has_the_cost_between_its_cuts() -> None:
+    frame = block_frame(PARTITION, INDEX)
+    assert list(frame["params"]) == [30, 10, 1, 3]
+    assert list(frame["macs"]) == [200, 200, 5, 5]
+    assert list(frame["nodes"]) == [2, 1, 1, 1]
+
+
+def test_a_block_is_named_by_its_nodes_and_layouts() -> None:
+    frame = block_frame(PARTITION, INDEX)
+    assert list(frame["layers"]) == ["stem – one", "two", "p", "q"]
+    assert list(frame["before"]) == ["image", "l2", "image", "m1"]
+    assert list(frame["after"]) == ["l2", "l3", "m1", "m2"]
+
+
+def test_the_shares_of_a_model_fill_it() -> None:
+    frame = block_frame(PARTITION, INDEX)
+    assert list(frame["start"]) == [0, 0.75, 0, 0.25]
+    assert list(frame["share"]) == [0.75, 0.25, 0.25, 0.75]
+
+
+def test_anchors_are_marked_once_a_set() -> None:
+    frame = block_frame(PARTITION, INDEX)
+    assert list(frame["anchor"]) == [True, False, False, True]
+
+
+def test_no_runs_make_an_empty_frame_with_all_columns() -> None:
+    assert list(run_frame([]).columns) == RUN_COLUMNS
+
+
+def test_names_are_joined_as_people_do() -> None:
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b", "c"]) == "a, b and c"
