@@ -34,7 +34,9 @@ def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "
     """
     name = name or type(model).__name__
     # going through train mode drops what some networks precompute from their weights for eval mode
-    fresh = copy.deepcopy(model).train().eval()
+    fresh = copy.deepcopy(model)
+    fresh.train()
+    fresh.eval()
     work = copy.deepcopy(fresh)
     inputs = [_images(input_size, batch, _device(work)) for batch in _BATCHES]
     expected = [_run(work, images, name) for images in inputs]
