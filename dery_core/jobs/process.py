@@ -11,6 +11,7 @@ from pathlib import Path
 from dery_core.values import Value
 
 _PROC = Path("/proc")
+_KILL_SECONDS = 10.0  # a process inside a driver call ends only when that returns
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -38,17 +39,15 @@ class ProcessId(Value):
         except OSError:
             return False
 
-    def stop(self, grace: float) -> None:
-        """Ask the process to end; after `grace` seconds kill it and its group."""
-        if self.alive:
-            self._signal(signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        while self.alive and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if self.alive:
-            self._signal(signal.SIGKILL)
-        while self.alive:
-            time.sleep(0.02)
+    def stop(self, grace: float) -> bool:
+        """Ask the process to end; after `grace` seconds kill it and its group. Whether it ended."""
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILL_SECONDS)):
+            if self.alive:
+                self._signal(number)
+            deadline = time.monotonic() + patience
+            while self.alive and time.monotonic() < deadline:
+                time.sleep(0.02)
+        return not self.alive
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -59,6 +59,8 @@ class Run:
         try:
             RunSpec.load(self.path / SPEC)
             status = self._read_status()
+            if status.state == "finished":
+                Result.load(self.path / RESULT)
             if status.active and not (status.process and status.process.alive):
                 # Read again: the process may have finished between the two looks.
                 status = self._read_status()
@@ -168,7 +170,10 @@ class Run:
             raise DeryError(
                 f"The run {self.id} is part of another program (process {status.process.pid}): stop it there."
             )
-        status.process.stop(grace)
+        if not status.process.stop(grace):
+            raise DeryError(
+                f"The process {status.process.pid} of the run {self.id} can't be killed: try again."
+            )
         with self._locked():
             status = self._read_status()
             if status.active:
@@ -258,6 +263,10 @@ class Run:
             yield
 
 
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 def _tail(status: RunStatus) -> str:
     return f" {status.message}" if status.message else ""
 
@@ -276,8 +285,10 @@ def create_run(workspace: Workspace, spec: RunSpec) -> Run:
     Raises DeryError when this machine lacks the device or the workspace can't be written.
     """
     resolve_device(spec.device)
-    # The worker may be resumed from another working directory.
-    spec = replace(spec, zoo=str(Path(spec.zoo).expanduser().absolute()))
+    # The run may be resumed from another working directory.
+    kind, colon, place = spec.task.partition(":")
+    task = f"{kind}:{_absolute(place)}" if colon else spec.task
+    spec = replace(spec, zoo=_absolute(spec.zoo), task=task)
     subject = re.sub(r"[^a-z0-9]+", "-", (spec.member.name if spec.member else "hybrid").lower()).strip("-")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     run = Run(workspace.runs / f"{stamp}-{subject}-{spec.protocol}-{secrets.token_hex(2)}")

@@ -49,11 +49,16 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     payload = buffer.getbuffer()
     with atomic_path(folder / LAST) as temporary:
         # Bytes, not torch.save to the path: on a full disk that raises RuntimeError, not OSError.
-        with temporary.open("wb") as file:
-            file.write(hashlib.sha256(payload).digest())
-            file.write(payload)
+        hash_and_write(temporary, payload)
         if (folder / LAST).exists():
             os.replace(folder / LAST, folder / PREVIOUS)
+
+
+def hash_and_write(path: Path, payload: memoryview) -> None:
+    """Write the SHA-256 of `payload`, then `payload`."""
+    with path.open("wb") as file:
+        file.write(hashlib.sha256(payload).digest())
+        file.write(payload)
 
 
 def load_checkpoint(folder: Path, key: str) -> tuple[Checkpoint | None, str]:

@@ -52,12 +52,17 @@ def test_a_new_run_is_queued_and_its_id_says_what_it_is(run: Run) -> None:
     assert (run.metrics(), run.progress(), run.result(), run.log()) == ([], None, None, "")
 
 
-def test_a_run_keeps_its_zoo_when_the_working_directory_changes(
+def test_a_run_keeps_its_files_when_the_working_directory_changes(
     workspace: Workspace, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zoo = Path(spec.zoo)
+    task = Path(spec.task.removeprefix("npz:"))
     monkeypatch.chdir(zoo.parent)
-    assert create_run(workspace, replace(spec, zoo=zoo.name)).spec.zoo == str(zoo)
+    relative = replace(spec, zoo=zoo.name, task=f"npz:{os.path.relpath(task)}")
+    made = create_run(workspace, relative).spec
+    assert made.zoo == str(zoo)
+    assert Path(made.task.removeprefix("npz:")).is_absolute()
+    assert create_run(workspace, replace(spec, task="digits")).spec.task == "digits"
 
 
 def test_run_here_leaves_metrics_result_weights_and_log(run: Run) -> None:
@@ -182,13 +187,16 @@ def test_an_unexpected_error_leaves_a_sentence_and_the_log_a_traceback(
 
 
 def test_a_full_disk_becomes_the_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(checkpoint: object, folder: Path) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dery_core.training.checkpoint.torch.save", full)
-    with pytest.raises((DeryError, OSError)):
-        run.run_here()
-    assert "No space left on device" in run.status().message
+    with monkeypatch.context() as patch:
+        patch.setattr("dery_core.training.checkpoint.hash_and_write", full)
+        with pytest.raises(DeryError):
+            run.run_here()
+    status = run.status()
+    assert status.state == "failed"
+    assert "checkpoint.pt can't be written (No space left on device): free some space" in status.message
 
 
 def test_runs_are_listed_newest_first(workspace: Workspace, spec: RunSpec) -> None:
@@ -218,6 +226,13 @@ def test_a_damaged_run_is_listed_as_such(
         run.start()
     run.delete()
     assert run not in list_runs(workspace)
+
+
+def test_a_finished_run_with_a_damaged_result_is_damaged(run: Run) -> None:
+    run.run_here()
+    (run.path / "result.json").write_text("{")
+    assert run.status().state == "damaged"
+    assert "result.json" in run.status().message
 
 
 def test_damaged_metrics_are_refused_with_a_sentence(run: Run) -> None:

@@ -35,6 +35,14 @@ def test_what_is_constant_is_computed_once_and_always_at_one_batch_size() -> Non
     assert (reports[-1].done, reports[-1].total) == (10, 10)
 
 
+def test_kept_and_recomputed_inputs_lie_in_memory_alike() -> None:
+    def channels_last(images: Tensor) -> Tensor:
+        return images.float().to(memory_format=torch.channels_last)
+
+    for kept_bytes in (1 << 20, 0):
+        assert Inputs(DATA, channels_last, 4, CPU, kept_bytes)[torch.arange(4)][0].is_contiguous()
+
+
 def test_inputs_are_kept_up_to_the_limit_and_not_beyond() -> None:
     bytes_needed = 10 * 3 * 2 * 2 * 4
     for limit, kept in ((bytes_needed, True), (bytes_needed - 1, False)):
