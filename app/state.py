@@ -116,6 +116,16 @@ def tick_member(name: str, order: Sequence[str]) -> None:
     st.session_state["params"] = st.session_state["macs"] = None
 
 
+def take_limit(name: str, end: int) -> None:
+    """Take over a budget slider; at its `end` there is no limit.
+
+    Only when it is moved: a limit from the URL may lie outside of the slider, and is told to be
+    impossible rather than changed in silence.
+    """
+    value = st.session_state[LIMIT_KEYS[name]]
+    st.session_state[name] = None if value >= end else value
+
+
 def _restore(shown: dict[str, str]) -> None:
     for setting in SETTINGS:
         value = setting.default

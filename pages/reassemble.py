@@ -88,11 +88,11 @@ def limit(
     """A slider from the smallest to the largest hybrid; at its end there is no limit."""
     step = max(1, (high - low) // 400)
     end = low + step * math.ceil((high - low) / step)
-    chosen = state.get(name)
-    key = state.LIMIT_KEYS[name]
+    chosen, key = state.get(name), state.LIMIT_KEYS[name]
     st.session_state.setdefault(key, end if chosen is None else min(max(chosen, low), end))
-    value = place.slider(label, low, end, step=step, key=key, format="compact")
-    st.session_state[name] = None if value >= end else value
+    place.slider(
+        label, low, end, step=step, key=key, format="compact", on_change=state.take_limit, args=(name, end)
+    )
     return state.get(name)
 
 

@@ -17,6 +17,9 @@ st.markdown("These networks are trained already. Choose two or more; a hybrid ta
 with one_sentence():
     zoo = steps.zoo()
     chosen = steps.members(zoo)
+    for name in state.get("members"):
+        with one_sentence():
+            zoo.model(name)
     colours = model_colours(zoo.names)
     models = model_frame(zoo, chosen)
 
@@ -35,12 +38,14 @@ with one_sentence():
     else:
         path.next_step("similarity", "Compare them")
 
-    st.subheader("Accuracy and cost")
-    show(
-        zoo_scatter(models, colours),
-        key="zoo_scatter",
-        alt="Accuracy of every zoo member over its multiply-accumulates.",
-    )
+    known = models.dropna(subset=["macs", "top1"])
+    if len(known):
+        st.subheader("Accuracy and cost")
+        show(
+            zoo_scatter(known, colours),
+            key="zoo_scatter",
+            alt="Accuracy of every zoo member over its multiply-accumulates.",
+        )
 
     st.subheader("What they were trained on")
     for task in dict.fromkeys([*models["source_task"], steps.target_task()]):

@@ -1,0 +1,68 @@
+"""Reassemble: the hybrid follows the budget."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+Open = Callable[..., AppTest]
+Told = Callable[[AppTest], str]
+BOTH = "toy_resnet,toy_vit"
+
+
+def blocks(app: AppTest) -> str:
+    return next(str(html.value) for html in app.html if "dery-hybrid" in str(html.value))
+
+
+def test_the_sliders_span_the_smallest_to_the_largest_hybrid(open_page: Open) -> None:
+    app = open_page("reassemble", members=BOTH, k="3")
+    assert not app.exception
+    assert blocks(app).count('class="block"') == 3
+    for key in ("max_params", "max_macs"):
+        slider = app.slider(key=key)
+        assert slider.value == slider.max > slider.min
+
+
+def test_a_smaller_budget_gives_a_hybrid_within_it(open_page: Open) -> None:
+    app = open_page("reassemble", members=BOTH, k="3")
+    free = blocks(app)
+    slider = app.slider(key="max_macs")
+    slider.set_value(slider.min).run()
+    assert not app.exception
+    assert blocks(app) != free
+    assert app.query_params["macs"] == str(int(slider.min))
+
+
+def test_a_shared_link_brings_its_budget(open_page: Open) -> None:
+    first = open_page("reassemble", members=BOTH, k="3")
+    slider = first.slider(key="max_macs")
+    middle = int(slider.min + slider.step * 100)
+    again = open_page("reassemble", members=BOTH, k="3", macs=str(middle))
+    assert again.slider(key="max_macs").value == middle
+
+
+def test_a_budget_below_the_smallest_hybrid_names_the_smallest(open_page: Open) -> None:
+    app = open_page("reassemble", members=BOTH, k="3", macs="10")
+    assert not app.exception
+    assert "the smallest" in app.error[0].value
+    slider = app.slider(key="max_macs")
+    slider.set_value(slider.max).run()
+    assert not app.error
+
+
+def test_score_is_never_shown_without_size_and_cost(open_page: Open) -> None:
+    app = open_page("reassemble", members=BOTH, k="3")
+    assert [metric.label for metric in app.metric] == [
+        "Parameters",
+        "MACs",
+        "Score, predicted",
+        "Score, measured",
+    ]
+
+
+def test_the_button_leads_to_the_runs_with_the_same_hybrid(open_page: Open, told: Told) -> None:
+    app = open_page("reassemble", members=BOTH, k="3")
+    size = app.metric[0].value
+    app.button(key="fine_tune").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Fine-tune and compare"
+    assert f"{size} params" in told(app)
