@@ -180,7 +180,7 @@ class _Training:
         self.epoch_done(self.history[-1])
 
     def _finish(self) -> Result:
-        self.subject.module.eval().cpu()
+        self.subject.module.cpu().eval()
         result = Result(
             top1_before=self.history[0].top1,
             top1=self.history[-1].top1,
