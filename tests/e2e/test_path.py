@@ -17,6 +17,18 @@ def chosen_blocks(page: Page) -> list[str | None]:
     return [block.get_attribute("data-model") for block in blocks.all()]
 
 
+def drag(page: Page, key: str, fraction: float) -> None:
+    """Drag a slider's thumb from its right end to a fraction of its track."""
+    track = page.locator(f".st-key-{key} .stSlider [data-orientation]").last.bounding_box()
+    assert track is not None
+    y = track["y"] + track["height"] / 2
+    page.mouse.move(track["x"] + track["width"], y)
+    page.mouse.down()
+    for step in range(1, 11):
+        page.mouse.move(track["x"] + track["width"] * (1 - (1 - fraction) * step / 10), y)
+    page.mouse.up()
+
+
 def no_error(page: Page) -> None:
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
     expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
@@ -38,13 +50,7 @@ def test_from_four_networks_to_a_tuned_hybrid_beside_the_zoo(page: Page) -> None
     page.locator(".st-key-next_reassemble a").click()
     expect(page.locator(".dery-hybrid .block")).to_have_count(4, timeout=SLOW)
     before = chosen_blocks(page)
-    thumb = page.locator(".st-key-max_macs [role=slider]")
-    expect(thumb).to_be_visible()
-    # Down to the smallest limit by keys, then up a quarter: a drag, but the same on every screen.
-    thumb.focus()
-    page.keyboard.press("Home")
-    for _ in range(6):
-        page.keyboard.press("PageUp")
+    drag(page, "max_macs", 0.04)
     expect(page).to_have_url(re.compile("macs="), timeout=SLOW)
     expect(page.locator(".dery-hybrid .block")).to_have_count(4)
     page.wait_for_function(
