@@ -167,16 +167,18 @@ def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
 
 def start_runs(zoo: Zoo, hybrid: HybridSpec, rivals: Iterable[str], protocol: Protocol, epochs: int) -> str:
     """Fine-tune the hybrid, then each rival in the same way; the id of the hybrid's run."""
-    recipe = Recipe(epochs=epochs, warmup_epochs=min(1.0, epochs / 4))
+    recipe = Recipe.default(protocol, epochs)
     name = f"Hybrid, {quantity(hybrid.macs)} MACs"
     place = str(zoo.path)
-    specs = [RunSpec(name, place, TARGET_TASK, hybrid=hybrid, protocol=protocol, recipe=recipe)]
-    for rival in rivals:
-        member = zoo.model(rival)
-        specs.append(RunSpec(rival, place, TARGET_TASK, member=member, protocol=protocol, recipe=recipe))
+    specs = [
+        RunSpec(rival, place, TARGET_TASK, member=zoo.model(rival), protocol=protocol, recipe=recipe)
+        for rival in rivals
+    ]
+    # Made last and started first: the newest run stands on top of the list.
+    specs.append(RunSpec(name, place, TARGET_TASK, hybrid=hybrid, protocol=protocol, recipe=recipe))
     made = [create_run(workspace(), spec) for spec in specs]
-    launcher.launch(made)
-    return made[0].id
+    launcher.launch([made[-1], *made[:-1]])
+    return made[-1].id
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -9,17 +9,13 @@ from app.components.errors import one_sentence
 from app.frames import joined
 
 st.title("Build a network out of networks")
-left, right = st.columns([5, 4], gap="large", vertical_alignment="center")
-left.markdown(
-    "Trained networks that look nothing alike often compute the same things on the way to their answer. "
-    "DeRy Studio finds where they agree, cuts them there, and puts the pieces together again as a new "
-    "network that fits the size and speed you ask for."
-)
-right.html(idea())
-
 left, right = st.columns([5, 4], gap="large")
 left.markdown(
     """
+Trained networks that look nothing alike often compute the same things on the way to their answer.
+DeRy Studio finds where they agree, cuts them there, and puts the pieces together again as a new
+network that fits the size and speed you ask for.
+
 1. **Zoo:** choose some trained networks.
 2. **Similarity:** see where they are alike, layer by layer.
 3. **Partition:** cut each into blocks; blocks that do the same job form a set.
@@ -27,6 +23,7 @@ left.markdown(
 5. **Runs:** fine-tune it, and see whether it beats the networks it came from.
 """
 )
+right.html(idea())
 with right, st.container(border=True, key="start_card"), one_sentence():
     zoo = steps.zoo()
     chosen = steps.members(zoo)

@@ -75,10 +75,10 @@ def spoken_fit(assembly: Assembly) -> str:
         f"It was measured on {fit.samples} of the hybrids; a linear model predicts it for any"
     )
     if fit.r2 is None or fit.kendall is None:
-        return f"{text}. A score is no accuracy: larger networks tend to score higher."
+        return f"{text}. A score is no accuracy."
     return (
         f"{text} (on hybrids held out: R² {fit.r2:.2f}, Kendall's τ {fit.kendall:.2f}). A score is no "
-        "accuracy, and larger networks tend to score higher: keep parameters and MACs in view."
+        "accuracy: judge it beside parameters, MACs and what was measured below."
     )
 
 

@@ -57,7 +57,7 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
     against = st.segmented_control(
         "Zoo members within this budget to tune in the same way",
         list(rivals),
-        format_func=lambda label: f"{label} ({len(rivals[label])})" if rivals[label] else label,
+        format_func=lambda label: label if label == "none" else f"{label} ({len(rivals[label])})",
         default="the chosen members",
         required=True,
         key="rivals",

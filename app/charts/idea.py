@@ -4,7 +4,7 @@ from app.colours import MODEL_COLOURS
 
 # Rows are networks, entries the widths of their blocks; the hybrid takes block k of network PICKED[k].
 WIDTHS = ((20, 26, 24, 30), (28, 22, 30, 20), (24, 30, 20, 26))
-COLOURS = (MODEL_COLOURS[9], MODEL_COLOURS[6], MODEL_COLOURS[8])
+COLOURS = (MODEL_COLOURS[1], MODEL_COLOURS[6], MODEL_COLOURS[10])
 PICKED = (1, 0, 2, 1)
 
 

@@ -36,11 +36,13 @@ def styled(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
 
 
 def macs_axis(values: list[float]) -> dict[str, Any]:
-    """A log axis of MACs with ticks a person reads (1, 2, 5 steps)."""
+    """A log axis of MACs with ticks a person reads."""
     from dery_core.units import quantity
 
     low, high = min(values), max(values)
-    ticks = [m * 10**e for e in range(3, 13) for m in (1, 2, 5) if low / 2.5 <= m * 10**e <= high * 2.5]
+    steps = (1, 2, 5) if high > 30 * low else (1, 2, 3, 5, 7)
+    every = (step * 10**power for power in range(3, 13) for step in steps)
+    ticks = [tick for tick in every if low / 2.5 <= tick <= high * 2.5]
     return {
         "type": "log",
         "tickvals": ticks,

@@ -23,10 +23,11 @@ _COLOURS = {
 
 
 def run_list(runs: pd.DataFrame) -> None:
-    """One row a run, newest first; its name opens it."""
-    everything = len(runs) <= SHOWN or st.session_state.get("all_runs", False)
+    """One row a run, newest first; its name opens it. The open one is always in sight."""
+    shown = runs if st.session_state.get("all_runs") else runs.head(SHOWN)
+    opened = runs[(runs["id"] == state.get("run")) & ~runs["id"].isin(shown["id"])]
     with st.container(key="run_list", gap=None):
-        for row in runs.head(len(runs) if everything else SHOWN).to_dict("records"):
+        for row in pd.concat([shown, opened]).to_dict("records"):
             left, right = st.columns([2, 5], wrap=False, vertical_alignment="center")
             left.button(
                 str(row["subject"]),

@@ -29,6 +29,7 @@ def open_page(
     monkeypatch.setenv("DERY_ZOO", str(toy_zoo_path))
     monkeypatch.setattr(steps, "TARGET_TASK", toy_task)
     monkeypatch.setattr(steps, "PROBE", Probe(toy_task, count=16))
+    monkeypatch.setattr(steps, "SCORE_PROBE", Probe(toy_task, count=16))
     # A test has no browser that asks again while work goes on.
     monkeypatch.setattr("app.components.waiting.PATIENCE_SECONDS", 120)
 
