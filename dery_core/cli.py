@@ -7,7 +7,7 @@ step takes that path. A mistake is one line on stderr and exit status 2.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -149,7 +149,7 @@ def _open_zoo(arguments: argparse.Namespace) -> "Zoo":
     return load_zoo(path) if path else embedded_zoo()
 
 
-def _print_table(rows: Sequence[dict[str, object]]) -> None:
+def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
     from tabulate import tabulate
 
     print(tabulate(rows, headers="keys", tablefmt="simple", missingval="–", disable_numparse=True))
@@ -334,7 +334,7 @@ def _tune(arguments: argparse.Namespace) -> None:
         hybrid=HybridSpec.load(arguments.hybrid) if arguments.hybrid else None,
         member=zoo.model(arguments.member) if arguments.member else None,
         protocol=arguments.protocol,
-        recipe=replace(Recipe(), **chosen),
+        recipe=replace(Recipe.default(arguments.protocol), **chosen),
         seed=arguments.seed,
         device=arguments.device,
     )

@@ -19,6 +19,7 @@ from dery_core.reassembly import (
     Scores,
     candidates,
     measure,
+    members_within,
     reassemble,
     score_candidates,
 )
@@ -31,7 +32,7 @@ from dery_core.zoo import Zoo, ZooModel, member_cost
 
 PROBE_IMAGES = 256
 STAGES = 4
-RECIPE = Recipe(epochs=6)
+RECIPE = Recipe.default("frozen")
 TOP = 10
 
 
@@ -132,11 +133,6 @@ def middle_budget(zoo: Zoo, num_classes: int) -> Budget:
 
 def _two_digits(count: float) -> int:
     return int(float(f"{count:.1e}"))
-
-
-def members_within(zoo: Zoo, budget: Budget, num_classes: int) -> list[ZooModel]:
-    """The members that keep to `budget` with a head for the target task."""
-    return [model for model in zoo.models if budget.allows(*member_cost(model, num_classes))]
 
 
 def best_hybrid(

@@ -4,6 +4,7 @@ from dery_core.reassembly.candidates import BlockFacts, Candidates, candidates
 from dery_core.reassembly.front import pareto_front
 from dery_core.reassembly.hybrid import Hybrid, build_hybrid, load_hybrid, save_hybrid
 from dery_core.reassembly.linear import LinearScore, fit_linear
+from dery_core.reassembly.members import members_within
 from dery_core.reassembly.naswot import Naswot, naswot
 from dery_core.reassembly.program import Program
 from dery_core.reassembly.reassemble import brute_force, extremes, reassemble
@@ -38,6 +39,7 @@ __all__ = [
     "hybrid_table",
     "load_hybrid",
     "measure",
+    "members_within",
     "naswot",
     "pareto_front",
     "reassemble",

@@ -12,6 +12,9 @@ from dery_core.zoo.model import ZooModel
 
 Protocol = Literal["frozen", "full"]
 
+LEARNING_RATES: dict[Protocol, float] = {"frozen": 6e-3, "full": 2e-3}
+"""Where training starts unless told otherwise: new layers alone bear a higher rate."""
+
 
 @dataclass(frozen=True)
 class Recipe(Value):
@@ -27,6 +30,11 @@ class Recipe(Value):
     warmup_epochs: float = 1.0
     min_lr_ratio: float = 0.01
     label_smoothing: float = 0.1
+
+    @classmethod
+    def default(cls, protocol: Protocol, epochs: int = epochs) -> "Recipe":
+        """The recipe of a protocol, with the rest as it stands above."""
+        return cls(epochs=epochs, learning_rate=LEARNING_RATES[protocol])
 
     def __post_init__(self) -> None:
         _need(self.epochs >= 1, "epochs", self.epochs, "at least 1")
