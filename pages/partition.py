@@ -27,7 +27,7 @@ with one_sentence():
     left, middle, right = st.columns([4, 4, 5], gap="medium")
     k = left.slider("K: blocks per network", *state.K_RANGE, key="k", persist_state="session")
     epsilon = middle.slider(
-        "ε: how unequal blocks may be",
+        "ε: tolerance in size",
         *state.EPSILON_RANGE,
         step=0.05,
         key="epsilon",

@@ -24,7 +24,7 @@ st.markdown(
     "the same way."
 )
 
-PROTOCOLS: dict[Protocol, str] = {"frozen": "Seams and head (frozen)", "full": "Everything (full)"}
+PROTOCOLS: dict[Protocol, str] = {"frozen": "Seams and head (frozen)", "full": "All (full)"}
 
 
 def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:

@@ -54,4 +54,4 @@ with one_sentence():
             st.markdown(f"**{samples.title}** · {len(samples.classes)} classes{samples.remark}")
             with st.container(horizontal=True, gap="small"):
                 for image, label in zip(samples.images, samples.labels, strict=True):
-                    st.image(image, caption=label, width=88)
+                    st.image(image, caption=label, width=76)
