@@ -22,7 +22,14 @@ from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
 from dery_core.progress import ProgressFn
-from dery_core.reassembly import SCORE_IMAGES, Budget, HybridSpec, candidates, score_candidates
+from dery_core.reassembly import (
+    SCORE_IMAGES,
+    Budget,
+    HybridSpec,
+    candidates,
+    members_within,
+    score_candidates,
+)
 from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec
 from dery_core.units import quantity
@@ -132,6 +139,8 @@ def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) 
         classes = len(load_task(TARGET_TASK).classes)
         costs = candidates(source, parts, classes, report=report)
         scores = score_candidates(source, parts, costs, SCORE_PROBE, workspace(), report=report)
+        # Prices the members as well: the Runs page asks for them, and must not wait.
+        members_within(source, Budget(), classes)
         return Assembly.build(source, costs, scores)
 
     return work.start(key, make), key
@@ -158,11 +167,8 @@ def accuracies(zoo: Zoo) -> pd.DataFrame:
 
 def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
     """Members of the whole zoo that keep to `budget`."""
-    return tuple(
-        model.name
-        for model in zoo.models
-        if model.params is not None and model.macs is not None and budget.allows(model.params, model.macs)
-    )
+    classes = len(load_task(TARGET_TASK).classes)
+    return tuple(model.name for model in members_within(zoo, budget, classes))
 
 
 def start_runs(zoo: Zoo, hybrid: HybridSpec, rivals: Iterable[str], protocol: Protocol, epochs: int) -> str:

@@ -38,12 +38,12 @@ def test_from_four_networks_to_a_tuned_hybrid_beside_the_zoo(page: Page) -> None
     page.goto("/")
     page.locator(".st-key-start button").click()
 
-    expect(page.locator(".st-key-pair_heatmap .js-plotly-plot")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".st-key-pair_heatmap .js-plotly-plot").first).to_be_visible(timeout=SLOW)
     expect(page).to_have_url(re.compile("members=[^&]*%2C|members=[^&]*,"))
     no_error(page)
 
     page.locator(".st-key-next_partition a").click()
-    expect(page.locator(".st-key-partition_bars .js-plotly-plot")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".st-key-partition_bars .js-plotly-plot").first).to_be_visible(timeout=SLOW)
     expect(page.locator(".st-key-k")).to_contain_text("4")
     no_error(page)
 
@@ -73,8 +73,8 @@ def test_from_four_networks_to_a_tuned_hybrid_beside_the_zoo(page: Page) -> None
     expect(mine).to_have_class(re.compile("open"), timeout=SLOW)
     expect(mine).to_have_attribute("data-state", "finished", timeout=SLOW)
     expect(page.locator(".dery-run:not([data-state=finished])")).to_have_count(0, timeout=SLOW)
-    expect(page.locator(".st-key-curves .js-plotly-plot")).to_be_visible()
-    expect(page.locator(".st-key-results .js-plotly-plot")).to_be_visible()
+    expect(page.locator(".st-key-curves .js-plotly-plot").first).to_be_visible()
+    expect(page.locator(".st-key-results .js-plotly-plot").first).to_be_visible()
     no_error(page)
 
 

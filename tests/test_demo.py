@@ -1,0 +1,104 @@
+"""The demo: the main job from end to end, on a part of the embedded zoo."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dery_core.data import TARGET_TASK, Probe, load_task, preprocess, probe_images
+from dery_core.demo import DemoReport, Tuned, print_report, run_demo, verdict
+from dery_core.reassembly import load_hybrid
+from dery_core.workspace import Workspace
+from dery_core.zoo import embedded_zoo, member_cost
+
+MEMBERS = ("resnet_s.clutter", "regnet.clutter", "convnext.larger", "poolformer.larger")
+README = Path(__file__).resolve().parents[1] / "README.md"
+LOGITS = """
+import sys, torch
+from pathlib import Path
+from dery_core.data import Probe, preprocess, probe_images
+from dery_core.reassembly import load_hybrid
+hybrid, spec = load_hybrid(Path(sys.argv[1]))
+with torch.inference_mode():
+    logits = hybrid(preprocess(probe_images(Probe(sys.argv[2], 8)), spec.source))
+torch.save(logits, sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> DemoReport:
+    workspace = Workspace.open(tmp_path_factory.mktemp("workspace"))
+    return run_demo(workspace, embedded_zoo().subset(MEMBERS), workers=2)
+
+
+def test_the_hybrid_keeps_to_its_budget_and_takes_blocks_of_two_networks(report: DemoReport) -> None:
+    assert report.budget.allows(report.hybrid.params, report.hybrid.macs)
+    assert [block.stage for block in report.blocks] == [1, 2, 3, 4]
+    assert len({block.model for block in report.blocks}) >= 2
+    assert report.objective <= report.upper_bound
+    assert 0 < report.hybrid.trainable_params < report.hybrid.params
+
+
+def test_every_member_within_the_budget_is_tuned_and_no_other(report: DemoReport) -> None:
+    zoo = embedded_zoo()
+    classes = len(load_task(TARGET_TASK).classes)
+    within = {name for name in MEMBERS if report.budget.allows(*member_cost(zoo.model(name), classes))}
+    assert {member.name for member in report.members} == within
+    assert 0 < len(within) < len(MEMBERS)
+
+
+def test_tuning_brings_the_hybrid_well_above_chance(report: DemoReport) -> None:
+    chance = 100 / len(load_task(TARGET_TASK).classes)
+    assert report.hybrid.top1 > 2 * chance
+    assert report.hybrid.top1 > report.hybrid.top1_before
+
+
+def test_the_tuned_hybrid_gives_the_same_logits_in_a_new_process(report: DemoReport, tmp_path: Path) -> None:
+    folder = Path(report.hybrid.run) / "weights"
+    hybrid, spec = load_hybrid(folder)
+    with torch.inference_mode():
+        here = hybrid(preprocess(probe_images(Probe(TARGET_TASK, 8)), spec.source))
+    there = tmp_path / "logits.pt"
+    subprocess.run([sys.executable, "-c", LOGITS, str(folder), TARGET_TASK, str(there)], check=True)
+    assert torch.equal(here, torch.load(there, weights_only=True))
+
+
+def test_the_readme_describes_every_key(report: DemoReport, tmp_path: Path) -> None:
+    report.save(tmp_path / "demo.json")
+    data = json.loads((tmp_path / "demo.json").read_text())
+    assert data["schema_version"] == 1
+    described = set(re.findall(r"`(\w+)`", README.read_text()))
+    assert keys(data) - described == set()
+
+
+def keys(data: Any) -> set[str]:
+    """Every key of nested JSON, except those of the recipe, which the README sums up."""
+    if isinstance(data, list):
+        return set().union(*map(keys, data))
+    if isinstance(data, dict):
+        return set(data).union(*(keys(value) for key, value in data.items() if key != "recipe"))
+    return set()
+
+
+def test_the_table_names_hybrid_and_members(report: DemoReport, capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(report)
+    shown = capsys.readouterr().out
+    assert "the hybrid" in shown
+    assert all(member.name in shown for member in report.members)
+    assert verdict(report) in shown
+
+
+@pytest.mark.parametrize(("member", "word"), [(50.0, "beat"), (70.0, "lost"), (60.0, "tied")])
+def test_the_verdict_says_who_won(report: DemoReport, member: float, word: str) -> None:
+    from dataclasses import replace
+
+    def tuned(top1: float) -> Tuned:
+        return replace(report.hybrid, top1=top1)
+
+    assert word in verdict(replace(report, hybrid=tuned(60.0), members=(tuned(member), tuned(10.0))))
+    assert "nothing to compare" in verdict(replace(report, members=()))
