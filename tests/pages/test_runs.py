@@ -45,7 +45,8 @@ def test_a_run_of_the_hybrid_is_started_shown_and_found_again(
     assert 'data-state="finished"' in row
     assert "dery-run open" in row
     assert "1 of 1 epochs" in row
-    assert "Nothing to compare it with yet" in told(again)
+    # The chosen members keep to the budget, so they were tuned beside it.
+    assert "points is chance" in told(again)
     # Curves and the bar beside the zoo.
     assert len(again.get("plotly_chart")) == 2
     assert not again.session_state["members"]
