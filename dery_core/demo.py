@@ -24,7 +24,7 @@ from dery_core.reassembly import (
     score_candidates,
 )
 from dery_core.similarity import similarity_table
-from dery_core.training import Recipe, RunSpec
+from dery_core.training import Contender, Recipe, RunSpec, verdict
 from dery_core.units import quantity
 from dery_core.values import Value
 from dery_core.workspace import Workspace
@@ -78,10 +78,6 @@ class DemoReport(Value):
     members: tuple[Tuned, ...]
     recipe: Recipe
     seconds: float
-
-    @property
-    def best_member(self) -> Tuned:
-        return max(self.members, key=lambda member: member.top1)
 
 
 def run_demo(
@@ -208,19 +204,10 @@ def print_report(figures: DemoReport) -> None:
             disable_numparse=True,
         )
     )
-    print(f"\n{verdict(figures)}  ({figures.seconds:.0f} s)")
+    print(f"\n{outcome(figures)}  ({figures.seconds:.0f} s)")
 
 
-def verdict(figures: DemoReport) -> str:
+def outcome(figures: DemoReport) -> str:
     """Whether the hybrid won, in one honest sentence."""
-    if not figures.members:
-        return "No member of the zoo keeps to this budget, so there is nothing to compare the hybrid with."
-    best = figures.best_member
-    difference = figures.hybrid.top1 - best.top1
-    if difference > 0:
-        return f"The hybrid beat the best member within the budget ({best.name}) by {difference:.1f} points."
-    if difference < 0:
-        return (
-            f"The hybrid lost to {best.name}, the best member within the budget, by {-difference:.1f} points."
-        )
-    return f"The hybrid and the best member within the budget ({best.name}) tied."
+    contenders = [Contender(t.name, t.top1, t.params, t.macs) for t in (figures.hybrid, *figures.members)]
+    return verdict(contenders[0], contenders[1:], len(load_task(figures.target_task).test))

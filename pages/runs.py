@@ -101,7 +101,7 @@ def results(runs: pd.DataFrame, run_id: str, colours: dict[str, str]) -> None:
     hybrids = alike[alike["hybrid"].astype(bool)]
     if len(hybrids):
         shown = run_id if run_id in set(hybrids["id"]) else hybrids["id"].iloc[0]
-        st.markdown(compare.verdict(alike, shown, steps.test_count(alike["task"].iloc[0])))
+        st.markdown(compare.spoken_verdict(alike, shown, steps.test_count(alike["task"].iloc[0])))
     show(
         result_bars(alike.rename(columns={"subject": "label"}), colours),
         key="results",

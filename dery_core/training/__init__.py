@@ -1,5 +1,6 @@
 """Fine-tuning a hybrid or a zoo member: specification, loop, checkpoints, evaluation."""
 
+from dery_core.training.comparison import Contender, verdict
 from dery_core.training.device import resolve_device
 from dery_core.training.evaluate import evaluate
 from dery_core.training.loop import train_run
@@ -8,6 +9,8 @@ from dery_core.training.spec import Protocol, Recipe, RunSpec
 from dery_core.training.subject import Subject, build_subject
 
 __all__ = [
+    "Contender",
+    "verdict",
     "EpochMetrics",
     "Protocol",
     "Recipe",
