@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dery_core.data import task_names
 from dery_core.zoo import SizeMeasure
 
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
@@ -20,6 +21,7 @@ K_RANGE = (2, 8)
 EPSILON_RANGE = (0.05, 1.0)
 MEMBER_KEY = "member_"
 LIMIT_KEYS = {"params": "max_params", "macs": "max_macs"}
+PROBE_KEY = "probe_task"
 _RESTORED = "_restored"
 
 
@@ -58,6 +60,7 @@ def _one_of(*options: str) -> Callable[[str], str]:
 
 SETTINGS = (
     Setting("members", (), _names, ",".join),
+    Setting("probe", None, _one_of(*task_names())),
     Setting("k", 4, _between(*K_RANGE, int)),
     Setting("epsilon", 0.2, _between(*EPSILON_RANGE, float), "{:g}".format),
     Setting("size", "params", _one_of(*SIZES)),
@@ -141,5 +144,5 @@ def _restore(shown: dict[str, str]) -> None:
 def _forget_widgets() -> None:
     """Let the widgets that show a setting under a key of their own take its new value."""
     for key in [str(key) for key in st.session_state]:
-        if key.startswith(MEMBER_KEY) or key in LIMIT_KEYS.values():
+        if key.startswith(MEMBER_KEY) or key in (*LIMIT_KEYS.values(), PROBE_KEY):
             del st.session_state[key]

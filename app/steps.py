@@ -4,6 +4,7 @@ Each slow step returns `(work, key)`: hand both to `app.components.waiting.resul
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from app import launcher, state, work
 from app.assembly import Assembly
 from app.frames import run_frame
 from app.work import Work
-from dery_core.data import TARGET_TASK, Probe, load_task
+from dery_core.data import TARGET_TASK, Probe, load_task, task_names
 from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
@@ -36,8 +37,7 @@ from dery_core.units import quantity
 from dery_core.workspace import Workspace
 from dery_core.zoo import SizeMeasure, Zoo, embedded_zoo, family, load_zoo
 
-PROBE = Probe(TARGET_TASK, count=256)
-SCORE_PROBE = Probe(TARGET_TASK, SCORE_IMAGES)
+PROBE_IMAGES = 256
 SAMPLES = 8
 EPOCHS = Recipe().epochs
 
@@ -77,13 +77,36 @@ def members(zoo: Zoo) -> tuple[str, ...]:
 
 
 def suggested(zoo: Zoo) -> tuple[str, ...]:
-    """Four members to begin with: the most accurate of each family, the four best families."""
-    best: dict[str, tuple[float, str]] = {}
+    """Four members to begin with, of four families and one source task if that can be: networks
+    that learned the same agree the most. The task whose fourth-best family is the most accurate."""
+    best: dict[str, dict[str, tuple[float, str]]] = defaultdict(dict)
     for model in zoo.models:
         entry = (model.top1 or 0.0, model.name)
-        best[family(model)] = max(best.get(family(model), entry), entry)
-    chosen = {name for _, name in sorted(best.values(), reverse=True)[:4]}
+        families = best[model.source_task]
+        families[family(model)] = max(families.get(family(model), entry), entry)
+    fours = [sorted(families.values(), reverse=True)[:4] for families in best.values()]
+    four = max(fours, key=lambda entries: (len(entries), entries[-1]))
+    chosen = {name for _, name in four}
     return tuple(name for name in zoo.names if name in chosen)
+
+
+def probe() -> Probe:
+    """The images that networks are compared on; the target task's unless chosen otherwise."""
+    return Probe(state.get("probe") or TARGET_TASK, PROBE_IMAGES)
+
+
+def probe_titles(zoo: Zoo) -> dict[str, str]:
+    """Tasks whose images networks can be compared on, with what they are to be called."""
+    embedded = task_names()
+    sources = [model.source_task for model in zoo.models if model.source_task in embedded]
+    titles = {task: task for task in (TARGET_TASK, *sources, probe().task)}
+    return titles | {TARGET_TASK: f"{TARGET_TASK} (the target)"}
+
+
+def choose_probe(task: str) -> None:
+    """Compare networks on the images of `task` from now on."""
+    st.session_state["probe"] = None if task == TARGET_TASK else task
+    state.publish()
 
 
 def target_task() -> str:
@@ -109,17 +132,18 @@ def samples(task_name: str) -> Samples:
 def table(names: tuple[str, ...]) -> Step:
     """CKA between all cuts of the named members."""
     source = zoo()
-    key = ("table", _place(source), names)
+    images = probe()
+    key = ("table", _place(source), names, images)
 
     def make(report: ProgressFn) -> SimilarityTable:
-        return similarity_table(source, names, PROBE, workspace(), report=report)
+        return similarity_table(source, names, images, workspace(), report=report)
 
     return work.start(key, make), key
 
 
 def partition(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
     """Every named member cut into `k` blocks."""
-    key = ("partition", _place(zoo()), names, k, epsilon, size)
+    key = ("partition", _place(zoo()), names, probe(), k, epsilon, size)
     compared, _ = table(names)
 
     def make(report: ProgressFn) -> Partition:
@@ -131,14 +155,15 @@ def partition(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure)
 def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
     """Everything the Reassemble page needs that is slow: costs and scores of hybrids."""
     source = zoo()
-    key = ("assembly", _place(source), names, k, epsilon, size)
+    key = ("assembly", _place(source), names, probe(), k, epsilon, size)
     cut, _ = partition(names, k, epsilon, size)
 
     def make(report: ProgressFn) -> Assembly:
         parts = cut.follow(report)
         classes = len(load_task(TARGET_TASK).classes)
         costs = candidates(source, parts, classes, report=report)
-        scores = score_candidates(source, parts, costs, SCORE_PROBE, workspace(), report=report)
+        images = Probe(TARGET_TASK, SCORE_IMAGES)
+        scores = score_candidates(source, parts, costs, images, workspace(), report=report)
         # Prices the members as well: the Runs page asks for them, and must not wait.
         members_within(source, Budget(), classes)
         return Assembly.build(source, costs, scores)
@@ -199,9 +224,9 @@ def done() -> set[str]:
     cut = (state.get("k"), state.get("epsilon"), state.get("size"))
     finished = {"zoo"} if len(names) >= 2 else set()
     for step, key in (
-        ("similarity", ("table", names)),
-        ("partition", ("partition", names, *cut)),
-        ("reassemble", ("assembly", names, *cut)),
+        ("similarity", ("table", names, probe())),
+        ("partition", ("partition", names, probe(), *cut)),
+        ("reassemble", ("assembly", names, probe(), *cut)),
     ):
         if any(known[0] == key[0] and known[2:] == key[1:] for known in work.succeeded()):
             finished.add(step)

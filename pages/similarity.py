@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import steps
+from app import state, steps
 from app.charts.similarity import all_heatmap, pair_heatmap
 from app.components import path
 from app.components.errors import one_sentence
@@ -13,7 +13,7 @@ st.title("Where do they agree?")
 st.markdown(
     "Every network looks at the same images. At every cut – after each of its nodes – we note what it "
     "computed, and compare: **CKA is 1 when two cuts hold the same information, and near 0 when they share "
-    "none.** Bright areas off the diagonal are where blocks can be exchanged."
+    "none.** Where it is bright, two networks can exchange blocks."
 )
 
 with one_sentence():
@@ -21,17 +21,26 @@ with one_sentence():
     names = steps.members(zoo)
     if len(names) < 2:
         path.first_do("zoo", "Choose at least two networks first.")
-    table = result_of(*steps.table(names), title="Comparing the networks")
-
-    view = st.segmented_control(
+    left, right = st.columns(2)
+    view = left.segmented_control(
         "Show",
         ["Two networks", "All networks"],
         default="Two networks",
         required=True,
         key="similarity_view",
-        label_visibility="collapsed",
         persist_state="session",
     )
+    titles = steps.probe_titles(zoo)
+    st.session_state.setdefault(state.PROBE_KEY, steps.probe().task)
+    chosen = right.selectbox(
+        "Images they look at",
+        list(titles),
+        format_func=titles.__getitem__,
+        key=state.PROBE_KEY,
+        help="Networks agree most on images like those they were trained on. Partition and hybrids follow.",
+    )
+    steps.choose_probe(chosen)
+    table = result_of(*steps.table(names), title="Comparing the networks")
     if view == "Two networks":
         left, right = st.columns(2)
         row_model = left.selectbox("Rows", names, index=0, key="row_model", persist_state="session")

@@ -7,7 +7,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import steps, work
-from dery_core.data import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,8 +27,8 @@ def open_page(
     monkeypatch.setenv("DERY_HOME", str(workspace_path))
     monkeypatch.setenv("DERY_ZOO", str(toy_zoo_path))
     monkeypatch.setattr(steps, "TARGET_TASK", toy_task)
-    monkeypatch.setattr(steps, "PROBE", Probe(toy_task, count=16))
-    monkeypatch.setattr(steps, "SCORE_PROBE", Probe(toy_task, count=16))
+    monkeypatch.setattr(steps, "PROBE_IMAGES", 16)
+    monkeypatch.setattr(steps, "SCORE_IMAGES", 16)
     # A test has no browser that asks again while work goes on.
     monkeypatch.setattr("app.components.waiting.PATIENCE_SECONDS", 120)
 

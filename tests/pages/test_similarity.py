@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 Open = Callable[..., AppTest]
+Told = Callable[[AppTest], str]
 BOTH = "toy_resnet,toy_vit"
 
 
@@ -22,7 +23,7 @@ def test_all_networks_are_shown_at_once_on_request(open_page: Open) -> None:
     app = open_page("similarity", members=BOTH)
     app.segmented_control(key="similarity_view").set_value("All networks").run()
     assert not app.exception
-    assert not app.selectbox
+    assert [box.key for box in app.selectbox] == ["probe_task"]
     assert len(app.get("plotly_chart")) == 1
 
 
@@ -40,3 +41,12 @@ def test_a_workspace_that_cannot_be_written_is_one_sentence(
     app = open_page("similarity", members=BOTH)
     assert not app.exception
     assert "can't be written" in app.error[0].value
+
+
+def test_the_images_that_networks_look_at_can_be_chosen(open_page: Open, told: Told) -> None:
+    app = open_page("similarity", members=BOTH, probe="digits-larger")
+    assert not app.exception
+    assert "16 images of the task digits-larger" in told(app)
+    target = app.selectbox(key="probe_task").options[0]
+    app.selectbox(key="probe_task").select(target).run()
+    assert "digits-larger" not in told(app)
