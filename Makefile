@@ -16,10 +16,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 setup: $(VENV)/.app $(VENV)/.dev
 
 app: $(VENV)/.app
-	$(BIN)/dery $(if $(WORKSPACE),--workspace $(WORKSPACE)) app --port $(PORT)
+	$(BIN)/dery $(if $(WORKSPACE),--workspace "$(WORKSPACE)") app --port $(PORT)
 
 demo: $(VENV)/.app
-	$(BIN)/dery $(if $(WORKSPACE),--workspace $(WORKSPACE)) demo $(if $(JSON),--json $(JSON))
+	$(BIN)/dery $(if $(WORKSPACE),--workspace "$(WORKSPACE)") demo $(if $(JSON),--json "$(JSON)")
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TESTS)

@@ -1,6 +1,6 @@
 """The embedded zoo's table as the README shows it, measured anew from the files that ship.
 
-    python benchmarks/embedded_zoo.py
+python benchmarks/embedded_zoo.py
 """
 
 from tabulate import tabulate

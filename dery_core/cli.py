@@ -5,14 +5,16 @@ step takes that path. A mistake is one line on stderr and exit status 2.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dery_core.errors import Cancelled, DeryError
-from dery_core.files import digest
+from dery_core.files import check_writable, digest
 from dery_core.progress import TerminalProgress
 from dery_core.units import parse_quantity, quantity
 from dery_core.workspace import Workspace
@@ -28,11 +30,15 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one `dery` command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # An ASCII terminal shows ? for a dash rather than end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         arguments = _parser().parse_args(argv)
         arguments.command(arguments)
     except DeryError as error:
-        print(f"dery: {error}", file=sys.stderr)
+        print("dery:", *str(error).splitlines(), file=sys.stderr)
         return 2
     except (Cancelled, KeyboardInterrupt):
         print("dery: stopped; what was finished is kept.", file=sys.stderr)
@@ -59,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     zoo.add_argument("action", nargs="?", choices=["list", "check", "train"], default="list")
     zoo.add_argument("--only", nargs="+", metavar="MODEL", help="train: these members alone")
     zoo.add_argument("--folder", type=Path, help="train: where to write (default: the embedded zoo's folder)")
-    zoo.add_argument("--workers", type=int, default=os.cpu_count(), help="train: processes at once")
+    zoo.add_argument("--workers", type=_count, default=os.cpu_count(), help="train: processes at once")
     zoo.add_argument("--force", action="store_true", help="train: also what is already there")
 
     graph = commands.add_parser("line-graph", help="cut one network into its chain of nodes")
@@ -71,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument("models", nargs="*", help="zoo members (default: all)")
     similarity.add_argument("--task", help="where the probe images come from (default: the target task)")
     similarity.add_argument("--images", type=int, default=256, help="number of probe images (default 256)")
-    similarity.add_argument("--seed", type=int, default=0)
+    similarity.add_argument("--seed", type=_seed, default=0)
 
     partition = commands.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
     partition.set_defaults(command=_partition)
@@ -85,10 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     reassemble.add_argument("partition", type=Path, help="the file that `dery partition` kept")
     reassemble.add_argument("--max-params", type=_quantity, help="e.g. 400k or 1.5e6 (default: no limit)")
     reassemble.add_argument("--max-macs", type=_quantity, help="multiply-accumulates an image, e.g. 10M")
-    reassemble.add_argument("--top", type=int, default=5, help="how many hybrids (default 5)")
+    reassemble.add_argument("--top", type=_count, default=5, help="how many hybrids (default 5)")
     reassemble.add_argument("--task", help="target task (default: the embedded target task)")
-    reassemble.add_argument("--sample", type=int, default=256, help="candidates to score (default 256)")
-    reassemble.add_argument("--seed", type=int, default=0)
+    reassemble.add_argument("--sample", type=_count, default=256, help="candidates to score (default 256)")
+    reassemble.add_argument("--seed", type=_seed, default=0)
 
     hybrid = commands.add_parser("hybrid", help="show a hybrid's blocks, seams and costs")
     hybrid.set_defaults(command=_hybrid)
@@ -105,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--epochs", type=int)
     tune.add_argument("--batch-size", type=int)
     tune.add_argument("--learning-rate", type=float)
-    tune.add_argument("--seed", type=int, default=0)
+    tune.add_argument("--seed", type=_seed, default=0)
     tune.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
     tune.add_argument("--background", action="store_true", help="start it and return at once")
 
@@ -119,8 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the whole way on the embedded zoo, in minutes, without a GPU")
     demo.set_defaults(command=_demo)
     demo.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    demo.add_argument("--seed", type=int, default=0)
-    demo.add_argument("--workers", type=int, default=os.cpu_count(), help="fine-tunes at once")
+    demo.add_argument("--seed", type=_seed, default=0)
+    demo.add_argument("--workers", type=_count, default=os.cpu_count(), help="fine-tunes at once")
 
     app = commands.add_parser("app", help="open the app in a browser")
     app.set_defaults(command=_app)
@@ -140,6 +146,21 @@ def _quantity(text: str) -> int:
         return parse_quantity(text)
     except DeryError as error:
         raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    with suppress(ValueError):
+        if least <= int(text) <= most:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {most}")
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, 10**6)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**63 - 1)
 
 
 def _open_zoo(arguments: argparse.Namespace) -> "Zoo":
@@ -264,7 +285,7 @@ def _reassemble(arguments: argparse.Namespace) -> None:
     budget = Budget(arguments.max_params, arguments.max_macs)
     with TerminalProgress() as report:
         options = candidates(zoo, partition, len(task.classes), report=report)
-        probe = Probe(task.name, SCORE_IMAGES, arguments.seed)
+        probe = Probe(task.name, min(SCORE_IMAGES, len(task.train)), arguments.seed)
         scores = score_candidates(
             zoo, partition, options, probe, workspace, arguments.sample, arguments.seed, report
         )
@@ -371,7 +392,9 @@ def _runs(arguments: argparse.Namespace) -> None:
 
 
 def _run_row(run: "Run") -> dict[str, object]:
-    status, result = run.status(), run.result()
+    status = run.status()
+    # A damaged result is the status's to tell, and no reason to hide the other runs.
+    result = run.result() if status.state == "finished" else None
     return {
         "run": run.id,
         "state": status.state,
@@ -396,6 +419,10 @@ def _demo(arguments: argparse.Namespace) -> None:
     from dery_core.demo import print_report, run_demo
 
     workspace = Workspace.open(arguments.workspace)
+    if arguments.json:
+        if arguments.json.is_dir():
+            raise DeryError(f"{arguments.json} is a folder: give --json a file.")
+        check_writable(arguments.json.absolute().parent)
     with TerminalProgress() as report:
         figures = run_demo(
             workspace, _open_zoo(arguments), seed=arguments.seed, workers=arguments.workers, report=report

@@ -33,6 +33,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def user_path(path: Path | str) -> Path:
+    """The absolute path, with ~ replaced by the home folder; DeryError when there is no such home."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise DeryError(f"{path} can't be found: there is no such home folder.") from error
+
+
+def check_writable(folder: Path, what: str = "folder", instead: str = "choose another one") -> None:
+    """Make `folder` if needed; DeryError when no file can be written there. For long work to ask
+    before it begins. `what` names the folder in the message, `instead` says what to do."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DeryError(
+            f"The {what} {folder} can't be written ({error.strerror or error}): {instead}."
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
@@ -50,9 +71,12 @@ def read_text(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex SHA-256 of a file's bytes; a missing or unreadable file becomes a DeryError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DeryError(f"{path} can't be read ({error.strerror or error}).") from error
 
 
 def digest(*parts: object) -> str:

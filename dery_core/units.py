@@ -4,6 +4,7 @@
 ('1.23 M', '40 k', 1500000)
 """
 
+import math
 import re
 
 from dery_core.errors import DeryError
@@ -25,4 +26,7 @@ def parse_quantity(text: str) -> int:
     match = re.fullmatch(r"([0-9][0-9,_]*\.?[0-9]*(?:e\+?\d+)?|\.[0-9]+)\s*([kmgb]?)", text.strip().lower())
     if match is None:
         raise DeryError(f"'{text}' is not a count: write it like 1500000, 1.5e6 or 1.5M.")
-    return round(float(match[1].replace(",", "").replace("_", "")) * _PREFIXES[match[2]])
+    count = float(match[1].replace(",", "").replace("_", "")) * _PREFIXES[match[2]]
+    if math.isinf(count):
+        raise DeryError(f"'{text}' is more than any network has.")
+    return round(count)

@@ -72,6 +72,9 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DeryError(f"{path} is not valid JSON (line {error.lineno}: {error.msg}).") from error
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits, brackets nested as deep.
+        raise DeryError(f"{path} holds JSON that can't be read ({error}).") from error
 
 
 def _shown(value: Any) -> str:
@@ -102,7 +105,10 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return {str(k): _decode(args[1], v, f"{where}['{k}']") for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise DeryError(f"{where} is {_shown(value)}, more than a float holds.") from error
     if isinstance(hint, type) and type(value) is hint:
         return value
     name = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)

@@ -1,11 +1,10 @@
 """The folder that keeps what was computed: features, tables, partitions, scores, hybrids, runs."""
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from dery_core.errors import DeryError
+from dery_core.files import check_writable, user_path
 
 
 @dataclass(frozen=True)
@@ -20,16 +19,9 @@ class Workspace:
 
         Raises DeryError when it can't be written.
         """
-        path = Path(root or os.environ.get("DERY_HOME") or "~/.dery").expanduser().absolute()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):
-                pass
-        except OSError as error:
-            raise DeryError(
-                f"The workspace {path} can't be written ({error.strerror or error}): "
-                "choose another folder with --workspace or the variable DERY_HOME."
-            ) from error
+        path = user_path(root or os.environ.get("DERY_HOME") or "~/.dery")
+        instead = "choose another folder with --workspace or the variable DERY_HOME"
+        check_writable(path, "workspace", instead)
         return cls(path)
 
     @property

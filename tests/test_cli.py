@@ -1,7 +1,10 @@
 """The dery command: every step on the embedded zoo, and one line on stderr for every mistake."""
 
+import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,15 @@ def test_a_network_shows_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
         (["reassemble", "x.json", "--max-params", "lots"], "'lots' is not a count"),
         (["tune", "--member", "vit.clutter", "--epochs", "0"], "epochs"),
         (["tune", "--member", "vit.clutter", "--device", "cuda:99"], "cuda:99"),
+        (["tune", "--member", "vit.clutter", "--seed", "-1"], "--seed: -1 is not a whole number from 0"),
+        (["reassemble", "x.json", "--top", "0"], "--top: 0 is not a whole number from 1"),
+        (["reassemble", "x.json", "--max-macs", "1e999"], "more than any network"),
+        (["demo", "--workers", "none"], "--workers: none is not a whole number"),
+        (["demo", "--json", "/dev/null/x/y.json"], "/dev/null/x can't be written"),
+        (["demo", "--json", "/"], "is a folder"),
+        (["zoo", "train", "--folder", "/dev/null/x"], "/dev/null/x can't be written"),
+        (["--zoo", "~nobody-here/zoo.json", "zoo"], "no such home folder"),
+        (["--workspace", "~nobody-here", "runs"], "no such home folder"),
         (["runs", "show"], "needs a run's id"),
         (["runs", "show", "nothing"], "no run 'nothing'"),
         (["frobnicate"], "invalid choice"),
@@ -108,3 +120,27 @@ def test_a_port_in_use_is_named(
         status, _, err = run(capsys, "app", "--port", port)
     assert status == 2
     assert f"Port {port}" in err
+
+
+def test_a_damaged_run_does_not_hide_the_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, toy_zoo_path: Path, toy_task: str
+) -> None:
+    words = ["--workspace", str(tmp_path), "--zoo", str(toy_zoo_path)]
+    for _ in range(2):
+        assert (
+            run(capsys, "tune", "--member", "toy_resnet", "--task", toy_task, "--epochs", "1", *words)[0] == 0
+        )
+    damaged, whole = sorted((tmp_path / "runs").iterdir())
+    (damaged / "result.json").write_text("{")
+    status, out, _ = run(capsys, "runs", *words)
+    assert status == 0
+    assert re.search(rf"{damaged.name} +damaged", out)
+    assert re.search(rf"{whole.name} +finished", out)
+
+
+def test_an_ascii_terminal_gets_question_marks_and_no_traceback() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "dery_core.cli", "line-graph", "resnet_s.clutter"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 ? 32?32" in done.stdout

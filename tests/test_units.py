@@ -41,3 +41,8 @@ def test_every_usual_spelling_is_read(text: str, count: int) -> None:
 def test_what_is_no_count_is_refused_by_name(text: str) -> None:
     with pytest.raises(DeryError, match="is not a count"):
         parse_quantity(text)
+
+
+def test_a_count_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(DeryError, match="more than any network"):
+        parse_quantity("1e999")

@@ -64,7 +64,16 @@ def test_what_does_not_fit_names_file_field_and_value(
         assert word in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "word"), [("{", "not valid JSON"), ("[1]", "Shape object")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "Shape object"),
+        ("[" * 100_000, "can't be read"),
+        ("9" * 5000, "can't be read"),
+        (f'{{"kind": "line", "points": [{{"x": {"9" * 400}}}]}}', "more than a float holds"),
+    ],
+)
 def test_a_file_that_is_no_value_is_refused(tmp_path: Path, text: str, word: str) -> None:
     (tmp_path / "bad.json").write_text(text)
     with pytest.raises(DeryError, match=word):

@@ -1,6 +1,7 @@
 """`load_task`: a task by its name, from the embedded ones, a file, a folder or timm's factory."""
 
 import difflib
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +15,10 @@ from torch import Tensor
 from dery_core.data.embedded import EMBEDDED, render_task
 from dery_core.data.task import ImageSet, Task
 from dery_core.errors import DeryError
-from dery_core.files import digest
+from dery_core.files import digest, user_path
 
 _TEST_SHARE = 0.2
+_MOST_CLASSES = 1_000_000
 _DATA_FOLDER = Path("~/.cache/dery/data")
 
 
@@ -77,18 +79,20 @@ def _split(images: Tensor, labels: Tensor, key: str) -> tuple[ImageSet, ImageSet
 
 
 def _load_npz(name: str, image_size: int | None) -> Task:
-    path = Path(name.removeprefix("npz:")).expanduser()
-    if not path.is_file():
-        raise DeryError(f"{path} does not exist.")
+    path = user_path(name.removeprefix("npz:"))
     try:
         with np.load(path, allow_pickle=False) as arrays:
             x, y = arrays["x"], arrays["y"]
-    except (KeyError, ValueError, OSError) as error:
+    except FileNotFoundError as error:
+        raise DeryError(f"{path} does not exist.") from error
+    except Exception as error:  # numpy and zipfile raise whatever their parsers meet
         raise DeryError(f"{path} can't be read as arrays 'x' and 'y' ({error}).") from error
-    if x.ndim != 4 or x.shape[3] != 3 or x.dtype != np.uint8:
+    if x.ndim != 4 or x.shape[3] != 3 or x.dtype != np.uint8 or not x.size:
         raise DeryError(f"{path}: 'x' is {x.dtype} {x.shape}; uint8 (N, H, W, 3) is needed.")
     if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or len(y) < 2 or y.min() < 0:
         raise DeryError(f"{path}: 'y' is {y.dtype} {y.shape}; {len(x)} class numbers from 0 up are needed.")
+    if y.max() >= _MOST_CLASSES:
+        raise DeryError(f"{path}: 'y' holds {y.max()}; class numbers below {_MOST_CLASSES:,} are needed.")
     images = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous()
     train, test = _split(images, torch.from_numpy(y.astype(np.int64)), path.name)
     classes = tuple(str(label) for label in range(int(y.max()) + 1))
@@ -96,8 +100,8 @@ def _load_npz(name: str, image_size: int | None) -> Task:
 
 
 def _load_folder(name: str, image_size: int | None) -> Task:
-    root = Path(name.removeprefix("folder:")).expanduser()
-    if not root.is_dir():
+    root = user_path(name.removeprefix("folder:"))
+    if not os.path.isdir(root):  # Path.is_dir raises for a name too long
         raise DeryError(f"{root} is not a folder.")
     split = any((root / part).is_dir() for part in ("train", "training"))
     return _from_factory(name, root.name, "", root, image_size, has_test=split)
@@ -159,7 +163,7 @@ def _materialise(dataset: Any, size: int, name: str) -> tuple[Tensor, Tensor]:
     for row in range(len(dataset)):
         try:
             image, label = dataset[row]
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise DeryError(f"'{name}': image {row} can't be read ({error}).") from error
         images[row] = _square(image, size)
         labels[row] = int(label)

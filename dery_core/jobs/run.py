@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dery_core.errors import Cancelled, DeryError
-from dery_core.files import read_text, write_text
+from dery_core.files import read_text, user_path, write_text
 from dery_core.jobs.process import ProcessId, launch
 from dery_core.jobs.status import RunStatus
 from dery_core.progress import Progress, ProgressFn, silent
@@ -264,7 +264,7 @@ class Run:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(user_path(path))
 
 
 def _tail(status: RunStatus) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dery_core.errors import DeryError
 from dery_core.values import Value
 
 
@@ -48,6 +49,17 @@ class Partition(Value):
     upper_bound: float
     widened: tuple[str, ...] = ()
     table: str = ""
+
+    def __post_init__(self) -> None:
+        rows = (self.blocks, self.sets, self.similarity)
+        if not self.models or any(len(row) != len(self.models) for row in rows):
+            raise DeryError("'blocks', 'sets' and 'similarity' must have one row for each of 'models'.")
+        if len(self.anchors) != self.k or any(len(stages) != self.k for row in rows for stages in row):
+            raise DeryError(f"every model must have {self.k} blocks, sets and similarities, as 'k' says.")
+        for model, stages in zip(self.models, self.blocks, strict=True):
+            begins = [0, *(block.end for block in stages)]
+            if any(b.model != model or b.start != at for b, at in zip(stages, begins, strict=False)):
+                raise DeryError(f"the blocks of {model} must adjoin, the first one from node 0.")
 
     @property
     def gap(self) -> float:

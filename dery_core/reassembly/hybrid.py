@@ -124,11 +124,7 @@ def source_graphs(spec: HybridSpec, zoo: Zoo | None) -> dict[str, LineGraph]:
 def _source_graph(model: ZooModel, zoo: Zoo | None) -> LineGraph:
     if zoo is None:
         return line_graph(build_architecture(model), model.input_size, model.name)
-    kept = zoo.model(model.name)
-    if (kept.architecture, kept.weights) != (
-        model.architecture,
-        model.weights,
-    ) or kept.sha256 != model.sha256:
+    if _identity(zoo.model(model.name)) != _identity(model):
         raise DeryError(f"the zoo's {model.name} is not the network this hybrid was made from: use that zoo.")
     return zoo_line_graph(zoo, model.name)
 

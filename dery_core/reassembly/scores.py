@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dery_core.data import Probe, preprocess, probe_images
 from dery_core.errors import DeryError
-from dery_core.files import digest, sha256
+from dery_core.files import digest
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.reassembly.candidates import Candidates
@@ -95,8 +95,8 @@ def score_candidates(
     if not candidates.covers(partition):
         raise DeryError("these candidates belong to another partition: price this partition's first.")
     key = _key(zoo, candidates, probe, seed)
-    known = _measure(zoo, candidates, probe, workspace, key, seed, sampled(candidates, sample, seed), report)
     wanted = sampled(candidates, sample, seed)
+    known = _measure(zoo, candidates, probe, workspace, key, seed, wanted, report)
     values = np.array([_value(known[choice]) for choice in wanted])
     linear = fit_linear(np.array(wanted, np.int64), values, len(candidates.models), seed)
     return Scores(key, probe, seed, _ordered(known), linear)
@@ -230,12 +230,7 @@ def _key(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> str:
     """Depends on all that a score depends on: weights, preprocessing, blocks, probe, seams, method."""
     models = [zoo.model(name) for name in candidates.models]
     inputs = [(m.architecture, m.model_kwargs, m.input_size, m.mean, m.std) for m in models]
-    weights = [_weights_hash(zoo, name) for name in candidates.models]
+    weights = [zoo.weights_key(name) for name in candidates.models]
     blocks = [facts.to_dict() for stages in candidates.blocks for facts in stages]
     settings = (candidates.seam_norm, seed, probe.to_dict(), BATCH_SIZE)
     return digest(_METHOD, inputs, weights, blocks, *settings)
-
-
-def _weights_hash(zoo: Zoo, name: str) -> str:
-    model, path = zoo.model(name), zoo.weights_path(name)
-    return model.sha256 or (sha256(path) if path is not None and path.is_file() else model.weights)

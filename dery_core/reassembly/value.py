@@ -59,6 +59,8 @@ class HybridSpec(Value):
     def __post_init__(self) -> None:
         if not self.blocks:
             raise DeryError("a hybrid needs at least one block.")
+        if self.num_classes < 1:
+            raise DeryError(f"num_classes is {self.num_classes}; it must be 1 or more.")
         missing = {block.model for block in self.blocks} - {model.name for model in self.models}
         if missing:
             raise DeryError(f"the hybrid has a block of {min(missing)}, but 'models' has no record of it.")

@@ -1,7 +1,6 @@
 """Arrays and their description in one .npz file, written and read without pickle."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def load_arrays(path: Path, kind: str, version: int) -> tuple[dict[str, Any], Ar
         meta = json.loads(str(arrays.pop("meta")))
     except FileNotFoundError as error:
         raise DeryError(f"{path} does not exist.") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy and zipfile raise whatever their parsers meet
         raise DeryError(f"{path} is not a readable {kind} file ({error}).") from error
     if not isinstance(meta, dict) or meta.get("kind") != kind:
         raise DeryError(f"{path}: field 'meta' doesn't describe a {kind}.")

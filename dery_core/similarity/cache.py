@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from dery_core.errors import DeryError
-from dery_core.files import digest, sha256
+from dery_core.files import digest
 from dery_core.similarity.arrays import load_arrays, save_arrays
 from dery_core.similarity.features import Features, cut_features
 from dery_core.workspace import Workspace
@@ -57,10 +57,8 @@ class CutRecord:
 def record_key(zoo: Zoo, name: str, probe_hash: str) -> str:
     """Key of all that a model's features depend on: weights, architecture, preprocessing, probe."""
     model = zoo.model(name)
-    path = zoo.weights_path(name)
-    weights = model.sha256 or (sha256(path) if path is not None and path.is_file() else model.weights)
     settings = (model.input_size, model.mean, model.std, json.dumps(model.model_kwargs, sort_keys=True))
-    return digest(_KIND, _VERSION, _POOLING, weights, model.architecture, *settings, probe_hash)
+    return digest(_KIND, _VERSION, _POOLING, zoo.weights_key(name), model.architecture, *settings, probe_hash)
 
 
 def cut_record(zoo: Zoo, name: str, images: Tensor, key: str, workspace: Workspace) -> CutRecord:

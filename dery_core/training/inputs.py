@@ -19,9 +19,9 @@ class Inputs:
     preprocessing and the frozen prefix. They are kept on `device` when all of them fit
     `kept_bytes`, otherwise computed again for every batch.
 
-    `constant` is always given exactly `batch_size` images, so that each kernel sees one shape and
-    an image's values don't depend on which batch it is in: on the CPU, kept and recomputed inputs
-    are bit-equal.
+    `constant` is always given exactly `batch_size` images (as many as there are, if that is fewer),
+    so that each kernel sees one shape and an image's values don't depend on which batch it is in:
+    on the CPU, kept and recomputed inputs are bit-equal.
     """
 
     def __init__(
@@ -34,7 +34,8 @@ class Inputs:
         step: str = "Inputs",
         report: ProgressFn = silent,
     ) -> None:
-        self.data, self.constant, self.batch_size, self.device = data, constant, batch_size, device
+        self.data, self.constant, self.device = data, constant, device
+        self.batch_size = min(batch_size, len(data))
         self.labels = data.labels.to(device)
         self.kept: Tensor | None = None
         first = self._compute(torch.arange(min(1, len(data))))

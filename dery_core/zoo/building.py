@@ -79,7 +79,7 @@ def _run(model: nn.Module, images: Tensor, name: str) -> Tensor:
     try:
         with torch.no_grad():
             logits = model(images)
-    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever the network raises
         size = "×".join(map(str, images.shape[1:]))
         raise DeryError(f"{name} doesn't run on an input of {size}: {_first_line(error)}.") from error
     if not isinstance(logits, Tensor):

@@ -1,8 +1,10 @@
 """`ZooModel`: what a zoo knows about one trained network."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from dery_core.errors import DeryError
 from dery_core.values import Value
 
 
@@ -29,3 +31,9 @@ class ZooModel(Value):
     params: int | None = None
     macs: int | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.input_size[0] != 3 or min(self.input_size) < 1:
+            raise DeryError(f"'input_size' is {list(self.input_size)}; it must be [3, height, width].")
+        if not all(0 < deviation < math.inf for deviation in self.std):
+            raise DeryError(f"'std' is {list(self.std)}; every number must be above 0.")

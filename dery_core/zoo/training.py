@@ -21,7 +21,7 @@ from dery_core.data.preprocess import preprocess
 from dery_core.data.strokes import SOURCE
 from dery_core.data.task import ImageSet
 from dery_core.errors import DeryError
-from dery_core.files import atomic_path, sha256, write_text
+from dery_core.files import atomic_path, check_writable, sha256, write_text
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.zoo.catalogue import CATALOGUE, Member
 from dery_core.zoo.costs import count_macs
@@ -64,6 +64,7 @@ def train_embedded_zoo(
             raise DeryError(f"the embedded zoo has no '{name}': choose from {', '.join(known)}.")
     if workers < 1:
         raise DeryError(f"{workers} workers train nothing: give 1 or more.")
+    check_writable(folder)
     records = _finished(folder)
     wanted = [known[name] for name in only] if only else list(CATALOGUE)
     todo = [m for m in wanted if force or not _is_current(m, records.get(m.name), folder)]

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dery_core.errors import DeryError
-from dery_core.files import sha256
+from dery_core.files import sha256, user_path
 from dery_core.values import read_json
 from dery_core.zoo.compact import COMPACT_FAMILIES
 from dery_core.zoo.costs import count_macs
@@ -57,6 +58,11 @@ class Zoo:
         model = self.model(name)
         return None if model.weights.startswith(_TIMM) else self.path.parent / model.weights
 
+    def weights_key(self, name: str) -> str:
+        """What tells the member's weights from others: the file's SHA-256, or timm's tag."""
+        model, path = self.model(name), self.weights_path(name)
+        return model.sha256 or (sha256(path) if path is not None and os.path.isfile(path) else model.weights)
+
     def check(self) -> None:
         """Raise DeryError for the first member whose weight file is missing or has another hash."""
         for model in self.models:
@@ -84,7 +90,7 @@ class Zoo:
                 f"'{model.name}': weights '{model.weights}' lie outside the zoo's folder: "
                 "put the file beside the zoo file."
             )
-        if not path.is_file():
+        if not os.path.isfile(path):  # Path.is_file raises for a name too long
             raise DeryError(
                 f"the weight file {path} of '{model.name}' is missing: put it beside {self.path.name}."
             )
@@ -102,7 +108,7 @@ def load_zoo(path: Path | str) -> Zoo:
     Takes `{"schema_version": 1, "models": [...]}` or a plain list. Keys that a ZooModel doesn't have
     go to its provenance. Raises DeryError for a file that isn't one, and for duplicate names.
     """
-    path = Path(path).expanduser().absolute()
+    path = user_path(path)
     data = read_json(path)
     if isinstance(data, dict):
         version = data.get("schema_version", _SCHEMA_VERSION)
@@ -144,7 +150,7 @@ def build_architecture(model: ZooModel, num_classes: int | None = None) -> nn.Mo
         settings["num_classes"] = num_classes
     try:
         return timm.create_model(model.architecture, pretrained=False, **settings)
-    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, IndexError) as error:
+    except Exception as error:  # timm checks few of its settings
         raise DeryError(
             f"'{model.name}': timm refuses the model_kwargs of '{model.architecture}' "
             f"({_first_line(error)}): correct them in the zoo file."

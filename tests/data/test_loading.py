@@ -64,6 +64,8 @@ def test_npz_splits_without_overlap(tmp_path: Path) -> None:
         ({"x": np.zeros((4, 8, 8, 3), np.float32), "y": np.arange(4)}, "float32"),
         ({"x": np.zeros((4, 8, 8, 3), np.uint8), "y": np.arange(3)}, "4 class numbers"),
         ({"x": np.zeros((4, 8, 8, 3), np.uint8), "y": np.arange(4) - 1}, "from 0 up"),
+        ({"x": np.zeros((4, 8, 8, 3), np.uint8), "y": np.full(4, 10**15)}, "'y' holds 1000000000000000"),
+        ({"x": np.zeros((4, 0, 8, 3), np.uint8), "y": np.arange(4)}, "uint8"),
     ],
 )
 def test_npz_that_does_not_fit_gets_a_sentence(

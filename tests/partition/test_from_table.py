@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,29 @@ def test_impossible_wishes_get_a_sentence(
     with pytest.raises(DeryError, match=words) as error:
         solve_partition(table, **settings)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"models": []}, "one row for each of 'models'"),
+        ({"blocks": []}, "one row for each of 'models'"),
+        ({"k": 9}, "9 blocks"),
+        ({"anchors": []}, "as 'k' says"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(
+    table: SimilarityTable, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "partition.json"
+    path.write_text(json.dumps({**solve_partition(table, k=3).to_dict(), **change}))
+    with pytest.raises(DeryError, match=words) as error:
+        Partition.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_blocks_that_do_not_adjoin_are_refused(table: SimilarityTable) -> None:
+    data = solve_partition(table, k=3).to_dict()
+    data["blocks"][1][2]["first_node"] -= 1
+    with pytest.raises(DeryError, match="the blocks of m1 must adjoin"):
+        Partition.from_dict(data)

@@ -66,7 +66,7 @@ def test_allowed_choices_take_one_block_of_every_set(random_candidates: Callable
 
 def test_a_block_beyond_the_last_node_is_a_sentence(zoo: Zoo, partition: Partition) -> None:
     blocks = list(partition.blocks)
-    blocks[0] = (*blocks[0][:2], Block("map", 3, 99))
+    blocks[0] = (*blocks[0][:2], Block("map", blocks[0][2].start, 99))
     with pytest.raises(DeryError, match="map has .* nodes"):
         candidates(zoo, dataclasses.replace(partition, blocks=tuple(blocks)), num_classes=3)
 

@@ -126,7 +126,7 @@ def test_an_image_given_twice_is_told_apart_by_nobody(
 def test_candidates_of_another_partition_are_refused(
     zoo: Zoo, partition: Partition, priced: Candidates, probe: Probe, workspace: Workspace
 ) -> None:
-    other = dataclasses.replace(partition, models=partition.models[::-1])
+    other = dataclasses.replace(partition, models=partition.models[::-1], blocks=partition.blocks[::-1])
     with pytest.raises(DeryError, match="another partition"):
         score_candidates(zoo, other, priced, probe, workspace)
 

@@ -67,3 +67,9 @@ def test_what_does_not_fit_is_named_with_its_file(
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeryError, match="gone.npz does not exist"):
         SimilarityTable.load(tmp_path / "gone.npz")
+
+
+def test_a_bare_array_is_no_table(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.eye(3))
+    with pytest.raises(DeryError, match="a.npy is not a readable similarity table"):
+        SimilarityTable.load(tmp_path / "a.npy")

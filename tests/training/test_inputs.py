@@ -47,3 +47,15 @@ def test_inputs_are_kept_up_to_the_limit_and_not_beyond() -> None:
     bytes_needed = 10 * 3 * 2 * 2 * 4
     for limit, kept in ((bytes_needed, True), (bytes_needed - 1, False)):
         assert (Inputs(DATA, lambda x: x.float(), 4, CPU, limit).kept is not None) == kept
+
+
+def test_a_batch_larger_than_the_set_costs_no_more_than_the_set() -> None:
+    sizes: list[int] = []
+
+    def constant(images: Tensor) -> Tensor:
+        sizes.append(len(images))
+        return images.float()
+
+    inputs = Inputs(DATA, constant, 10**12, CPU)
+    assert inputs[torch.arange(10)][1].tolist() == list(range(10))
+    assert set(sizes) == {10}
