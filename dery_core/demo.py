@@ -73,7 +73,7 @@ class DemoReport(Value):
     upper_bound: float
     budget: Budget
     blocks: tuple[HybridBlock, ...]
-    naswot: float
+    naswot: float | None
     hybrid: Tuned
     members: tuple[Tuned, ...]
     recipe: Recipe
@@ -112,7 +112,7 @@ def run_demo(
             HybridBlock(stage, block.model, block.first_node, block.last_node)
             for stage, block in enumerate(spec.blocks, 1)
         ),
-        naswot=spec.score or 0.0,
+        naswot=spec.score,
         hybrid=hybrid,
         members=tuple(sorted(members, key=lambda member: -member.top1)),
         recipe=RECIPE,

@@ -129,8 +129,8 @@ def _source_graph(model: ZooModel, zoo: Zoo | None) -> LineGraph:
     return zoo_line_graph(zoo, model.name)
 
 
-def _identity(model: ZooModel) -> tuple[str, str, str]:
-    return model.architecture, model.weights, model.sha256
+def _identity(model: ZooModel) -> tuple[object, ...]:
+    return model.architecture, model.model_kwargs, model.weights, model.sha256
 
 
 def _stage(graph: LineGraph, block: Block) -> nn.Sequential:

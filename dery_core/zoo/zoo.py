@@ -27,6 +27,8 @@ from dery_core.zoo.model import ZooModel
 EMBEDDED_ZOO = Path(__file__).resolve().parents[2] / "assets" / "zoo" / "zoo.json"
 _SCHEMA_VERSION = 1
 _TIMM = "timm:"
+_LOADING_KWARGS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
+"""Settings by which a foreign zoo file could make timm read any file or address."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,10 @@ def build_architecture(model: ZooModel, num_classes: int | None = None) -> nn.Mo
         hint = f"did you mean '{close[0]}'?" if close else "see timm.list_models()."
         raise DeryError(f"'{model.name}': timm {timm.__version__} has no '{model.architecture}': {hint}")
     settings = dict(model.model_kwargs)
+    for name in _LOADING_KWARGS & set(settings):
+        raise DeryError(
+            f"'{model.name}': model_kwargs may not hold '{name}': weights come from the field 'weights' alone."
+        )
     if num_classes is not None:
         settings["num_classes"] = num_classes
     try:

@@ -166,6 +166,13 @@ def test_settings_that_timm_refuses_get_a_sentence() -> None:
         build_architecture(model)
 
 
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained", "pretrained_cfg"])
+def test_settings_that_would_load_other_files_are_refused(name: str) -> None:
+    model = ZooModel.from_dict({**TINY, "model_kwargs": {name: "/etc/passwd"}})
+    with pytest.raises(DeryError, match=f"model_kwargs may not hold '{name}'"):
+        build_architecture(model)
+
+
 def test_num_classes_replaces_the_head() -> None:
     module = build_architecture(ZooModel.from_dict(TINY), num_classes=7)
     assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
