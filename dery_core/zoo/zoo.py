@@ -150,7 +150,7 @@ def build_architecture(model: ZooModel, num_classes: int | None = None) -> nn.Mo
     settings = dict(model.model_kwargs)
     for name in _LOADING_KWARGS & set(settings):
         raise DeryError(
-            f"'{model.name}': model_kwargs may not hold '{name}': weights come from the field 'weights' alone."
+            f"'{model.name}': model_kwargs may not hold '{name}': weights come from 'weights' alone."
         )
     if num_classes is not None:
         settings["num_classes"] = num_classes
