@@ -20,6 +20,7 @@ from dery_core.units import parse_quantity, quantity
 from dery_core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from dery_core.data import Task
     from dery_core.jobs import Run
     from dery_core.values import Value
     from dery_core.zoo import Zoo
@@ -70,21 +71,26 @@ def _parser() -> argparse.ArgumentParser:
 
     graph = commands.add_parser("line-graph", help="cut one network into its chain of nodes")
     graph.set_defaults(command=_line_graph)
-    graph.add_argument("model")
+    graph.add_argument("model", help="a zoo member")
 
     similarity = commands.add_parser("similarity", help="compare all cuts of some networks (linear CKA)")
     similarity.set_defaults(command=_similarity)
     similarity.add_argument("models", nargs="*", help="zoo members (default: all)")
     similarity.add_argument("--task", help="where the probe images come from (default: the target task)")
     similarity.add_argument("--images", type=int, default=256, help="number of probe images (default 256)")
-    similarity.add_argument("--seed", type=_seed, default=0)
+    similarity.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
 
     partition = commands.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
     partition.set_defaults(command=_partition)
     partition.add_argument("table", type=Path, help="the file that `dery similarity` kept")
     partition.add_argument("-k", type=int, default=4, help="blocks a network (default 4)")
     partition.add_argument("--epsilon", type=float, default=0.2, help="size slack of a block (default 0.2)")
-    partition.add_argument("--size", choices=["params", "macs", "nodes"], default="params")
+    partition.add_argument(
+        "--size",
+        choices=["params", "macs", "nodes"],
+        default="params",
+        help="what a block's size is counted in",
+    )
 
     reassemble = commands.add_parser("reassemble", help="the best hybrids within a budget")
     reassemble.set_defaults(command=_reassemble)
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     reassemble.add_argument("--top", type=_count, default=5, help="how many hybrids (default 5)")
     reassemble.add_argument("--task", help="target task (default: the embedded target task)")
     reassemble.add_argument("--sample", type=_count, default=256, help="candidates to score (default 256)")
-    reassemble.add_argument("--seed", type=_seed, default=0)
+    reassemble.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
 
     hybrid = commands.add_parser("hybrid", help="show a hybrid's blocks, seams and costs")
     hybrid.set_defaults(command=_hybrid)
@@ -107,11 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     subject.add_argument("--hybrid", type=Path, help="a file that `dery reassemble` kept")
     subject.add_argument("--member", help="name of a zoo member")
     tune.add_argument("--task", help="target task (default: the embedded target task)")
-    tune.add_argument("--protocol", choices=["frozen", "full"], default="frozen")
-    tune.add_argument("--epochs", type=int)
-    tune.add_argument("--batch-size", type=int)
-    tune.add_argument("--learning-rate", type=float)
-    tune.add_argument("--seed", type=_seed, default=0)
+    tune.add_argument(
+        "--protocol",
+        choices=["frozen", "full"],
+        default="frozen",
+        help="frozen trains seams and head alone (default), full everything",
+    )
+    tune.add_argument("--epochs", type=int, help="passes over the training images (default 8)")
+    tune.add_argument("--batch-size", type=int, help="images a step (default 64)")
+    tune.add_argument("--learning-rate", type=float, help="highest rate (default: the protocol's)")
+    tune.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
     tune.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
     tune.add_argument("--background", action="store_true", help="start it and return at once")
 
@@ -125,11 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the whole way on the embedded zoo, in minutes, without a GPU")
     demo.set_defaults(command=_demo)
     demo.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    demo.add_argument("--seed", type=_seed, default=0)
+    demo.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
     demo.add_argument("--workers", type=_count, default=os.cpu_count(), help="fine-tunes at once")
 
     app = commands.add_parser("app", help="open the app in a browser")
     app.set_defaults(command=_app)
+    app.add_argument("--task", help="target task (default: $DERY_TASK or the embedded target task)")
     app.add_argument("--port", type=int, default=8501)
     app.add_argument("--address", default="localhost", help="listen here (default: this machine only)")
     app.add_argument("--headless", action="store_true", help="don't open a browser window")
@@ -170,6 +182,17 @@ def _open_zoo(arguments: argparse.Namespace) -> "Zoo":
     return load_zoo(path) if path else embedded_zoo()
 
 
+def _task(arguments: argparse.Namespace) -> "Task":
+    """The task named, by a name that holds from any folder: a run may go on from another."""
+    from dery_core.data import TARGET_TASK, load_task
+
+    name = arguments.task or os.environ.get("DERY_TASK") or TARGET_TASK
+    kind, separator, path = name.partition(":")
+    if separator and kind in ("npz", "folder"):
+        name = f"{kind}:{Path(path).expanduser().absolute()}"
+    return load_task(name)
+
+
 def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
     from tabulate import tabulate
 
@@ -200,8 +223,7 @@ def _zoo(arguments: argparse.Namespace) -> None:
         return
     zoo = _open_zoo(arguments)
     if arguments.action == "check":
-        zoo.check()
-        print(f"{len(zoo.models)} networks: every weight file is there and has the hash of {zoo.path}.")
+        _check_zoo(zoo)
         return
     _print_table(
         [
@@ -216,6 +238,26 @@ def _zoo(arguments: argparse.Namespace) -> None:
             for model in zoo.models
         ]
     )
+
+
+def _check_zoo(zoo: "Zoo") -> None:
+    from dery_core.zoo import check_zoo
+
+    with TerminalProgress() as report:
+        faults = check_zoo(zoo, report)
+    _print_table(
+        [
+            {
+                "network": model.name,
+                "hash": "right" if model.sha256 and not faults[model.name] else None,
+                "builds and can be cut": faults[model.name] or "yes",
+            }
+            for model in zoo.models
+        ]
+    )
+    broken = [name for name, fault in faults.items() if fault]
+    if broken:
+        raise DeryError(f"{len(broken)} of {len(faults)} networks of {zoo.path} can't be used as they are.")
 
 
 def _line_graph(arguments: argparse.Namespace) -> None:
@@ -239,11 +281,11 @@ def _line_graph(arguments: argparse.Namespace) -> None:
 
 
 def _similarity(arguments: argparse.Namespace) -> None:
-    from dery_core.data import TARGET_TASK, Probe
+    from dery_core.data import Probe
     from dery_core.similarity import similarity_table
 
     zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
-    probe = Probe(arguments.task or TARGET_TASK, arguments.images, arguments.seed)
+    probe = Probe(_task(arguments).name, arguments.images, arguments.seed)
     with TerminalProgress() as report:
         table = similarity_table(zoo, arguments.models or zoo.names, probe, workspace, report)
     print(f"{len(table.models)} networks, {len(table.index)} cuts, {probe.count} images of {probe.task}.")
@@ -270,18 +312,21 @@ def _partition(arguments: argparse.Namespace) -> None:
         ]
     )
     print("First–last node of each block, and its similarity to its set's anchor (2 is the most).")
+    if partition.widened:
+        names = ", ".join(partition.widened)
+        print(f"No {partition.k} blocks keep ε = {partition.epsilon:g} in {names}: widened a little.")
     print(f"Objective {partition.objective:.4f}, upper bound {partition.upper_bound:.4f}.")
     print(_kept(partition, workspace.partitions))
 
 
 def _reassemble(arguments: argparse.Namespace) -> None:
-    from dery_core.data import TARGET_TASK, Probe, load_task
+    from dery_core.data import Probe
     from dery_core.partition import Partition
     from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
 
     zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
     partition = Partition.load(arguments.partition)
-    task = load_task(arguments.task or TARGET_TASK)
+    task = _task(arguments)
     budget = Budget(arguments.max_params, arguments.max_macs)
     with TerminalProgress() as report:
         options = candidates(zoo, partition, len(task.classes), report=report)
@@ -322,7 +367,7 @@ def _hybrid(arguments: argparse.Namespace) -> None:
                 "nodes": row.first_node if row.nodes == 1 else f"{row.first_node} … {row.last_node}",
                 "params": quantity(row.params),
                 "MACs": quantity(row.macs),
-                "then": row.seam or "(adjoins)",
+                "then": row.seam or "same network, no seam",
                 "its params": quantity(row.seam_params),
                 "its MACs": quantity(row.seam_macs),
             }
@@ -337,11 +382,13 @@ def _hybrid(arguments: argparse.Namespace) -> None:
 def _tune(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from dery_core.data import TARGET_TASK
     from dery_core.jobs import create_run
     from dery_core.reassembly import HybridSpec
     from dery_core.training import Recipe, RunSpec
 
+    # A mistyped task is said here, before a run is made that could only fail.
+    task = _task(arguments)
+    hybrid = HybridSpec.load(arguments.hybrid) if arguments.hybrid else None
     zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
     chosen = {
         name: getattr(arguments, name)
@@ -349,10 +396,10 @@ def _tune(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None
     }
     spec = RunSpec(
-        name=arguments.member or arguments.hybrid.stem,
+        name=f"Hybrid, {quantity(hybrid.macs)} MACs" if hybrid else arguments.member,
         zoo=str(zoo.path),
-        task=arguments.task or TARGET_TASK,
-        hybrid=HybridSpec.load(arguments.hybrid) if arguments.hybrid else None,
+        task=task.name,
+        hybrid=hybrid,
         member=zoo.model(arguments.member) if arguments.member else None,
         protocol=arguments.protocol,
         recipe=replace(Recipe.default(arguments.protocol), **chosen),
@@ -441,7 +488,7 @@ def _app(arguments: argparse.Namespace) -> None:
     if not main_page.exists():
         raise DeryError(f"{main_page} is missing: run `dery app` from a checkout of DeRy Studio.")
     workspace = Workspace.open(arguments.workspace)
-    zoo = _open_zoo(arguments)
+    zoo, task = _open_zoo(arguments), _task(arguments)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -456,7 +503,12 @@ def _app(arguments: argparse.Namespace) -> None:
         + ["--server.port", str(arguments.port), "--server.address", arguments.address]
         + (["--server.headless", "true"] if arguments.headless else []),
         cwd=main_page.parents[1],
-        env={**os.environ, "DERY_HOME": str(workspace.root), "DERY_ZOO": str(zoo.path)},
+        env={
+            **os.environ,
+            "DERY_HOME": str(workspace.root),
+            "DERY_ZOO": str(zoo.path),
+            "DERY_TASK": task.name,
+        },
         check=False,
     )
 

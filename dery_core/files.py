@@ -66,8 +66,10 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise DeryError(f"{path} does not exist.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeryError(f"{path} can't be read ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise DeryError(f"{path} is not a text file.") from error
+    except OSError as error:
+        raise DeryError(f"{path} can't be read ({error.strerror or error}).") from error
 
 
 def sha256(path: Path) -> str:

@@ -34,7 +34,8 @@ class Progress:
         text = f"{self.step}: {self.done}/{self.total} {self.unit}"
         if self.rate is None or self.remaining is None:
             return text
-        return f"{text}, {self.rate:.3g} {self.unit}/s, {self.remaining:.0f} s to go"
+        rate = f"{self.rate:.0f}" if self.rate >= 100 else f"{self.rate:.3g}"
+        return f"{text}, {rate} {self.unit}/s, {self.remaining:.0f} s to go"
 
 
 ProgressFn = Callable[[Progress], None]

@@ -1,5 +1,6 @@
 """The dery command: every step on the embedded zoo, and one line on stderr for every mistake."""
 
+import json
 import os
 import re
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dery_core.cli import main
+from dery_core.zoo import embedded_zoo
 
 MODELS = ["resnet_s.clutter", "swin.clutter", "vit.clutter"]
 
@@ -62,6 +64,29 @@ def test_the_zoo_is_listed_and_checked(capsys: pytest.CaptureFixture[str]) -> No
     assert run(capsys, "zoo", "check")[0] == 0
 
 
+def test_every_fault_of_a_zoo_is_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    zoo = embedded_zoo().subset(MODELS)
+    good, *bad = [model.to_dict() for model in zoo.models]
+    bad[0]["architecture"] = "swim_tiny"
+    bad[1]["model_kwargs"]["num_classes"] = 3
+    for model in zoo.models:
+        (tmp_path / model.weights).write_bytes((zoo.path.parent / model.weights).read_bytes())
+    (tmp_path / "zoo.json").write_text(json.dumps({"models": [good, *bad]}))
+    status, out, err = run(capsys, "--zoo", str(tmp_path / "zoo.json"), "zoo", "check")
+    assert status == 2
+    assert "2 of 3 networks" in err
+    assert "has no 'swim_tiny'" in out
+    assert "head.weight" in out
+
+
+def test_a_mistyped_task_leaves_no_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DERY_HOME", str(tmp_path))
+    assert run(capsys, "tune", "--member", "vit.clutter", "--task", "nope")[0] == 2
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_network_shows_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "line-graph", "vit.clutter")
     assert status == 0
@@ -87,6 +112,9 @@ def test_a_network_shows_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
         (["zoo", "train", "--folder", "/dev/null/x"], "/dev/null/x can't be written"),
         (["--zoo", "~nobody-here/zoo.json", "zoo"], "no such home folder"),
         (["--workspace", "~nobody-here", "runs"], "no such home folder"),
+        (["tune", "--member", "vit.clutter", "--task", "nope"], "there is no task 'nope'"),
+        (["app", "--task", "nope"], "there is no task 'nope'"),
+        (["partition", "pyproject.toml"], "is not a readable similarity table file"),
         (["runs", "show"], "needs a run's id"),
         (["runs", "show", "nothing"], "no run 'nothing'"),
         (["frobnicate"], "invalid choice"),

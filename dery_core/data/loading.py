@@ -51,7 +51,11 @@ def _load(name: str, image_size: int | None) -> Task:
         if name.startswith(prefix):
             return loader(name, image_size)
     close = difflib.get_close_matches(name, EMBEDDED, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(EMBEDDED)}."
+    hint = (
+        f"did you mean '{close[0]}'?"
+        if close
+        else f"choose {', '.join(EMBEDDED)}, npz:FILE, folder:DIR or torch/NAME."
+    )
     raise DeryError(f"there is no task '{name}': {hint}")
 
 

@@ -30,7 +30,7 @@ def load_arrays(path: Path, kind: str, version: int) -> tuple[dict[str, Any], Ar
     except FileNotFoundError as error:
         raise DeryError(f"{path} does not exist.") from error
     except Exception as error:  # numpy and zipfile raise whatever their parsers meet
-        raise DeryError(f"{path} is not a readable {kind} file ({error}).") from error
+        raise DeryError(f"{path} is not a readable {kind} file.") from error
     if not isinstance(meta, dict) or meta.get("kind") != kind:
         raise DeryError(f"{path}: field 'meta' doesn't describe a {kind}.")
     if meta.get("schema_version") != version:

@@ -15,10 +15,11 @@ from dery_core.zoo.zoo import (
 )
 
 # after the submodule of the same name, which importing would otherwise put in its place
-from dery_core.zoo.building import line_graph, zoo_line_graph  # isort: skip
+from dery_core.zoo.building import check_zoo, line_graph, zoo_line_graph  # isort: skip
 from dery_core.zoo.costs import count_macs
 
 __all__ = [
+    "check_zoo",
     "EMBEDDED_ZOO",
     "member_cost",
     "load_zoo",

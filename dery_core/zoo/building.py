@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dery_core.errors import DeryError
+from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.zoo.costs import chain_macs, chain_params
 from dery_core.zoo.cutting import Plan, plan_cuts
 from dery_core.zoo.emitting import Emitter
@@ -64,6 +65,21 @@ def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "
 def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
     """The line graph of a zoo's model with its trained weights."""
     return line_graph(zoo.build(name), zoo.model(name).input_size, name)
+
+
+def check_zoo(zoo: "Zoo", report: ProgressFn = silent) -> dict[str, str]:
+    """What keeps each member from being used, in a sentence, "" where nothing does: each is built
+    from its weight file and cut."""
+    tick = Ticker("Checking", len(zoo.names), "networks", report)
+    faults = {}
+    for name in zoo.names:
+        try:
+            zoo_line_graph(zoo, name)
+            faults[name] = ""
+        except DeryError as error:
+            faults[name] = str(error)
+        tick()
+    return faults
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -66,7 +66,10 @@ class Zoo:
         return model.sha256 or (sha256(path) if path is not None and os.path.isfile(path) else model.weights)
 
     def check(self) -> None:
-        """Raise DeryError for the first member whose weight file is missing or has another hash."""
+        """Raise DeryError for the first member whose weight file is missing or has another hash.
+
+        Looks at files only; `check_zoo` builds and cuts as well.
+        """
         for model in self.models:
             self._check_weights(model)
 
