@@ -1,5 +1,6 @@
 """Partition: every network cut into K blocks that form K equivalence sets."""
 
+import pandas as pd
 import streamlit as st
 
 from app import state, steps
@@ -9,13 +10,37 @@ from app.components.errors import one_sentence
 from app.components.figures import show
 from app.components.waiting import result_of
 from app.frames import block_frame, joined
+from dery_core.partition import Partition
 
-st.title("Cut into blocks that do the same job")
+# Of 2 at most; below this a set is one in name only.
+HARDLY_ALIKE = 0.6
+SOLVED = 1e-6
+
+st.title("Cut into interchangeable blocks")
 st.markdown(
     "Every network is cut into K blocks of about equal size. Block 1 of every network forms set 1, and so "
     "on; the cuts are placed so that the blocks of a set are as alike as possible. Each set has an "
     "**anchor ★**, the block all others in it are compared with."
 )
+
+
+def spoken_sets(blocks: pd.DataFrame) -> str:
+    """How alike the blocks of each set are to its anchor, the anchor itself left out."""
+    means = blocks[~blocks["anchor"]].groupby("set")["similarity"].mean()
+    parts = (
+        f"set {number} **{mean:.2f}**{' (hardly alike)' if mean < HARDLY_ALIKE else ''}"
+        for number, mean in enumerate(means, start=1)
+    )
+    return f"Mean similarity to the anchor: {', '.join(parts)}."
+
+
+def spoken_widening(partition: Partition) -> str:
+    """Why a limit on the size of blocks was widened, and for whom."""
+    limit = f"{partition.k} blocks within the limit of ε = {partition.epsilon:g}"
+    if len(partition.widened) == len(partition.models):
+        return f"No network has {limit}, so each got the smallest it can keep: ε has no effect here."
+    return f"No {limit} for {joined(partition.widened)}: it was widened as little as possible."
+
 
 with one_sentence():
     zoo = steps.zoo()
@@ -55,17 +80,15 @@ with one_sentence():
         "The number on a block is its similarity to the anchor of its set: input and output together, "
         "so 2 is the most."
     )
+    st.markdown(spoken_sets(blocks))
     if partition.widened:
-        st.warning(
-            f"{joined(partition.widened)}: no {k} blocks keep the limit of ε = {epsilon:g}, so it was "
-            "widened as little as possible.",
-            icon=":material/open_in_full:",
-        )
+        st.warning(spoken_widening(partition), icon=":material/open_in_full:")
 
     objective, bound, gap = st.columns(3)
     objective.metric("Similarity in all", f"{partition.objective:.3f}", border=True)
     bound.metric("No partition exceeds", f"{partition.upper_bound:.3f}", border=True)
-    gap.metric("Gap", f"{100 * max(partition.gap, 0.0):.4f} %", border=True)
+    solved = partition.gap < SOLVED
+    gap.metric("Gap", "solved exactly" if solved else f"{100 * partition.gap:.4f} %", border=True)
 
     with st.expander("All blocks", icon=":material/table:"):
         st.dataframe(

@@ -12,7 +12,7 @@ from app.charts.hybrid import hybrid_row
 from app.charts.plane import score_plane
 from app.colours import model_colours
 from app.components import path
-from app.components.errors import one_sentence
+from app.components.errors import error_box, one_sentence
 from app.components.figures import show
 from app.components.waiting import result_of
 from dery_core.errors import DeryError
@@ -40,7 +40,7 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     try:
         hybrid = assembly.best(budget)
     except DeryError as error:
-        st.error(str(error), icon=":material/error:")
+        error_box(error)
         return
 
     st.html(hybrid_row(*assembly.drawing(hybrid, model_colours(zoo.names))))

@@ -7,7 +7,7 @@ from app import compare, state, steps
 from app.charts.results import result_bars
 from app.colours import model_colours
 from app.components import path
-from app.components.errors import one_sentence
+from app.components.errors import error_box, one_sentence
 from app.components.figures import show
 from app.components.run_board import LIVE, open_run, run_list
 from app.components.waiting import value_of
@@ -64,7 +64,8 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         persist_state="session",
     )
     if st.button("Start", type="primary", key="start_run", icon=":material/play_arrow:"):
-        st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals[against], protocol, epochs)
+        with st.spinner("Starting …"):
+            st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals[against], protocol, epochs)
         st.rerun()
 
 
@@ -88,7 +89,7 @@ def board(zoo: Zoo, alive: bool) -> None:
         run = next(run for run in found if run.id == chosen["id"])
         open_run(run, chosen, colours)
         if "run_error" in st.session_state:
-            st.error(st.session_state.pop("run_error"), icon=":material/error:")
+            error_box(st.session_state.pop("run_error"))
         results(runs, chosen["id"], colours)
 
 

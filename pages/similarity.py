@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import state, steps
-from app.charts.similarity import all_heatmap, pair_heatmap
+from app.charts.similarity import all_heatmap, most_alike, pair_heatmap
 from app.components import path
 from app.components.errors import one_sentence
 from app.components.figures import show
@@ -12,8 +12,8 @@ from app.components.waiting import result_of
 st.title("Where do they agree?")
 st.markdown(
     "Every network looks at the same images. At every cut – after each of its nodes – we note what it "
-    "computed, and compare: **CKA is 1 when two cuts hold the same information, and near 0 when they share "
-    "none.** Where it is bright, two networks can exchange blocks."
+    "computed, and compare: **CKA is 1 when two cuts hold the same information up to rotation and "
+    "scale, and near 0 when they share none.** Where it is bright, two networks can exchange blocks."
 )
 
 with one_sentence():
@@ -45,10 +45,10 @@ with one_sentence():
         left, right = st.columns(2)
         row_model = left.selectbox("Rows", names, index=0, key="row_model", persist_state="session")
         column_model = right.selectbox("Columns", names, index=1, key="column_model", persist_state="session")
-        index = table.index
+        index, values = table.index, table.between(row_model, column_model)
         show(
             pair_heatmap(
-                table.between(row_model, column_model),
+                values,
                 index[index["model"] == row_model],
                 index[index["model"] == column_model],
                 row_model,
@@ -57,6 +57,12 @@ with one_sentence():
             key="pair_heatmap",
             alt=f"CKA between every cut of {row_model} and every cut of {column_model}.",
         )
+        best = most_alike(values, row_model == column_model)
+        if best:
+            st.markdown(
+                f"Most alike besides the input: {row_model} cut {best[0]} and {column_model} cut {best[1]}, "
+                f"CKA {best[2]:.2f}."
+            )
     else:
         show(all_heatmap(table.values, table.index), key="all_heatmap", alt="CKA between all cuts.")
     st.caption(

@@ -58,7 +58,7 @@ def _block(stage: int, block: DrawnBlock) -> str:
 
 def _seam(seam: DrawnSeam) -> str:
     if not seam.stitched:
-        return '<div class="seam adjoin"><span>→</span><span>adjoin</span></div>'
+        return '<div class="seam adjoin"><span>→</span><span>same network, no seam</span></div>'
     return (
         f'<div class="seam"><span>{escape(seam.before)}</span><span class="arrow">⇢</span>'
         f"<span>{escape(seam.after)}</span><span>+{quantity(seam.params)} params</span></div>"

@@ -40,6 +40,8 @@ def partition_bars(blocks: pd.DataFrame, size: "SizeMeasure") -> go.Figure:
             hovertemplate="%{customdata}<extra></extra>",
         )
     styled(figure, height=110 + 58 * len(models), barmode="overlay", bargap=0.28, margin_r=36)
+    # How many pixels a block has only the browser knows: there a number that would be tiny is left out.
+    figure.update_layout(uniformtext={"minsize": 12, "mode": "hide"})
     figure.update_xaxes(
         range=[0, 1],
         tickvals=[0, 0.25, 0.5, 0.75, 1],
@@ -54,7 +56,8 @@ def partition_bars(blocks: pd.DataFrame, size: "SizeMeasure") -> go.Figure:
 
 def _label(row: object) -> str:
     mark = "★ " if row.anchor else ""  # type: ignore[attr-defined]
-    return f"{mark}{row.similarity:.2f}" if row.share > 0.05 else mark.strip()  # type: ignore[attr-defined]
+    wide = row.share > (0.09 if mark else 0.06)  # type: ignore[attr-defined]
+    return f"{mark}{row.similarity:.2f}" if wide else mark.strip()  # type: ignore[attr-defined]
 
 
 def _hover(row: object) -> str:

@@ -45,8 +45,8 @@ def zoo_scatter(models: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
                 "symbol": symbol,
                 "size": [19 if chosen else 12 for chosen in rows["chosen"]],
                 "color": [colours[name] for name in rows["name"]],
-                "opacity": [1.0 if chosen else 0.65 for chosen in rows["chosen"]],
-                "line": {"width": 1, "color": OUTLINE},
+                "opacity": [1.0 if chosen else 0.85 for chosen in rows["chosen"]],
+                "line": {"width": 1.5, "color": OUTLINE},
             },
             customdata=[_described(row) for row in rows.to_dict("records")],
             hovertemplate="%{customdata}<extra></extra>",
@@ -115,9 +115,9 @@ def score_plane(
 
 def _accuracies(figure: go.Figure, accuracies: pd.DataFrame, colours: Mapping[str, str]) -> None:
     looks = {
-        "source": ("Zoo, own task", {"symbol": "circle", "size": 11, "opacity": 0.45}),
-        "member": ("Zoo, tuned", {"symbol": "circle", "size": 14}),
-        "hybrid": ("Hybrids, tuned", {"symbol": "star", "size": 20}),
+        "source": ("Zoo on source task", {"symbol": "circle", "size": 11, "opacity": 0.75}),
+        "member": ("Zoo on target task", {"symbol": "circle", "size": 14}),
+        "hybrid": ("Hybrids on target task", {"symbol": "star", "size": 20}),
     }
     for kind, (label, marker) in looks.items():
         rows = accuracies[accuracies["kind"] == kind]
@@ -131,7 +131,7 @@ def _accuracies(figure: go.Figure, accuracies: pd.DataFrame, colours: Mapping[st
             marker={
                 **marker,
                 "color": [colours.get(name, ACCENT) for name in rows["name"]],
-                "line": {"width": 1, "color": OUTLINE},
+                "line": {"width": 1.5, "color": OUTLINE},
             },
             customdata=rows["name"],
             hovertemplate=f"<b>%{{customdata}}</b><br>{label}: %{{y:.1f}} %<extra></extra>",

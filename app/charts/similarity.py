@@ -45,6 +45,20 @@ def pair_heatmap(
     return figure.update_yaxes(title=f"Cuts of {row_model}", tickfont={"size": 13}, showgrid=False)
 
 
+def most_alike(values: np.ndarray, same_model: bool) -> tuple[int, int, float] | None:
+    """Row cut, column cut and CKA of the brightest place, cut 0 (the image) aside.
+
+    Of a model beside itself the diagonal, always 1, is left aside too. None where nothing is left.
+    """
+    rest = values[1:, 1:].astype(float)
+    if same_model:
+        np.fill_diagonal(rest, -np.inf)
+    if rest.size == 0 or np.isneginf(rest.max()):
+        return None
+    row, column = np.unravel_index(int(rest.argmax()), rest.shape)
+    return int(row) + 1, int(column) + 1, float(rest[row, column])
+
+
 def all_heatmap(values: np.ndarray, index: pd.DataFrame) -> go.Figure:
     """CKA of all cuts of all models: (M, M) `values`, `index` as a SimilarityTable has it."""
     models = list(dict.fromkeys(index["model"]))

@@ -5,7 +5,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 GRID = "rgba(128,138,152,0.25)"
-OUTLINE = "rgba(128,138,152,0.9)"
+# Seen on white and on dark alike, so it keeps light and dark fills apart from both.
+OUTLINE = "#9aa4b2"
 FONT_SIZE = 15
 
 

@@ -57,7 +57,7 @@ def open_run(run: Run, line: pd.Series, colours: Mapping[str, str]) -> None:
     metrics = pd.DataFrame(run.metrics(), columns=["epoch", "top1", "loss", "learning_rate", "seconds"])
     if len(metrics):
         show(
-            training_curves({line["subject"]: metrics}, colours),
+            training_curves({line["subject"]: metrics}, colours, max(int(line["epochs"]), 1)),
             key="curves",
             alt=f"Training loss and test accuracy of {line['subject']} over the epochs.",
         )

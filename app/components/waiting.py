@@ -6,6 +6,7 @@ from typing import TypeVar
 import streamlit as st
 
 from app import work
+from app.components.errors import error_box
 from app.work import Work
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
@@ -38,7 +39,7 @@ def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
     except Cancelled:
         st.info("Stopped. What was finished is kept.", icon=":material/pause_circle:")
     except DeryError as error:
-        st.error(str(error), icon=":material/error:")
+        error_box(error)
     if st.button("Try again", key="try_again", icon=":material/refresh:"):
         work.forget(key)
         st.rerun()
@@ -64,4 +65,5 @@ def spoken(progress: Progress) -> str:
     if progress.rate is None or progress.remaining is None:
         return text
     left = max(1, round(progress.remaining))
-    return f"{text} · {progress.rate:.2g} {progress.unit}/s · about {left} s to go"
+    rate = f"{progress.rate:,.0f}" if progress.rate >= 10 else f"{progress.rate:.2g}"
+    return f"{text} · {rate} {progress.unit}/s · about {left} s to go"

@@ -1,6 +1,8 @@
 """Colours: the same for a model everywhere, and apart for every kind of eye."""
 
+import tomllib
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,3 +81,10 @@ def test_text_on_a_block_can_be_read(colour: str) -> None:
 def test_black_and_white_have_the_largest_contrast() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#777777") == 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_white_reads_on_the_primary_buttons_of_both_themes(theme: str) -> None:
+    config = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
+    primary = tomllib.loads(config.read_text())["theme"][theme]["primaryColor"]
+    assert contrast(primary, "#ffffff") >= 4.5

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from streamlit.testing.v1 import AppTest
 
 Open = Callable[..., AppTest]
+Told = Callable[[AppTest], str]
 BOTH = "toy_resnet,toy_vit"
 
 
-def test_blocks_bound_and_table_are_shown(open_page: Open) -> None:
+def test_blocks_bound_and_table_are_shown(open_page: Open, told: Told) -> None:
     app = open_page("partition", members=BOTH, k="3")
     assert not app.exception
     assert app.slider(key="k").value == 3
     objective, bound, gap = (metric.value for metric in app.metric)
     assert float(objective) <= float(bound)
-    assert gap.endswith("%")
+    assert gap == "solved exactly"
+    assert "Mean similarity to the anchor: set 1 **" in told(app)
     assert len(app.dataframe[0].value) == 2 * 3
 
 

@@ -44,6 +44,7 @@ def test_a_budget_below_the_smallest_hybrid_names_the_smallest(open_page: Open) 
     app = open_page("reassemble", members=BOTH, k="3", macs="10")
     assert not app.exception
     assert "the smallest" in app.error[0].value
+    assert app.error[0].value[0].isupper()
     slider = app.slider(key="max_macs")
     slider.set_value(slider.max).run()
     assert not app.error

@@ -11,12 +11,13 @@ Told = Callable[[AppTest], str]
 BOTH = "toy_resnet,toy_vit"
 
 
-def test_two_networks_are_compared_cut_by_cut(open_page: Open) -> None:
+def test_two_networks_are_compared_cut_by_cut(open_page: Open, told: Told) -> None:
     app = open_page("similarity", members=BOTH)
     assert not app.exception
     assert app.selectbox(key="row_model").value == "toy_resnet"
     assert app.selectbox(key="column_model").value == "toy_vit"
     assert len(app.get("plotly_chart")) == 1
+    assert "Most alike besides the input: toy_resnet cut" in told(app)
 
 
 def test_all_networks_are_shown_at_once_on_request(open_page: Open) -> None:

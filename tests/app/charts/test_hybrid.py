@@ -18,7 +18,7 @@ def test_a_hybrid_is_drawn_block_by_block_with_its_seams() -> None:
 
 def test_adjoining_blocks_have_no_seam_to_pay_for() -> None:
     html = hybrid_row([block("a"), block("a")], [DrawnSeam("x", "x", 0, stitched=False)], 10)
-    assert "adjoin" in html
+    assert "same network, no seam" in html
     assert "+0" not in html
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from app.charts.similarity import all_heatmap, cut_labels, pair_heatmap
+from app.charts.similarity import all_heatmap, cut_labels, most_alike, pair_heatmap
 
 CUTS = pd.DataFrame({"cut": [0, 1, 2], "node": ["input", "stem", "layer1.0"], "layout": ["x", "y", "z"]})
 
@@ -35,6 +35,17 @@ def test_a_heatmap_of_many_cuts_thins_its_labels() -> None:
     figure = pair_heatmap(np.eye(90), many, many, "a", "b")
     assert len(figure.layout.xaxis.tickvals) <= 40
     assert figure.layout.xaxis.ticktext[1] == "3 · n"
+
+
+def test_the_most_alike_cuts_are_never_the_image_itself() -> None:
+    values = np.array([[1.0, 0.2, 0.1], [0.2, 0.3, 0.8], [0.1, 0.4, 0.5]])
+    assert most_alike(values, same_model=False) == (1, 2, 0.8)
+
+
+def test_a_cut_is_not_told_to_be_like_itself() -> None:
+    values = np.array([[1.0, 0.2, 0.1], [0.2, 1.0, 0.6], [0.1, 0.4, 1.0]])
+    assert most_alike(values, same_model=True) == (1, 2, 0.6)
+    assert most_alike(np.eye(2), same_model=True) is None
 
 
 def test_all_cuts_are_divided_by_model_with_the_name_in_the_middle() -> None:
