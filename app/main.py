@@ -19,6 +19,8 @@ page = st.navigation(
     ],
     position="hidden",
 )
-state.sync()
-path.header(page.url_path or "home", steps.done())
+if state.sync():
+    steps.check_address()
+name = page.url_path or "home"
+path.header(name, steps.done(), state.notes(name))
 page.run()

@@ -5,8 +5,8 @@ and its name in the URL. Streamlit's `bind="query-params"` is not used: it drops
 URL on pages that don't show its widget, and a shared link must hold the whole exploration.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +23,28 @@ MEMBER_KEY = "member_"
 LIMIT_KEYS = {"params": "max_params", "macs": "max_macs"}
 PROBE_KEY = "probe_task"
 _RESTORED = "_restored"
+_NOTES = "_notes"
+_NOTED_AT = "_noted_at"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One choice: how it is read from the URL (ValueError when it can't be) and its default."""
+    """One choice: how it is read from the URL (ValueError when it can't be) and its default.
+
+    `label` and `allowed` are for telling that a value from the URL is impossible.
+    """
 
     name: str
     default: Any
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
+    label: str = ""
+    allowed: str = ""
+
+    def refusal(self, text: str) -> str:
+        """What a visitor is told whose address holds `text`."""
+        instead = "left out" if self.default is None else f"showing {self.write(self.default)}"
+        return f"{self.label} = {plain(text)} isn't possible ({self.allowed}); {instead}."
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -60,27 +72,36 @@ def _one_of(*options: str) -> Callable[[str], str]:
 
 SETTINGS = (
     Setting("members", (), _names, ",".join),
-    Setting("probe", None, _one_of(*task_names())),
-    Setting("k", 4, _between(*K_RANGE, int)),
-    Setting("epsilon", 0.2, _between(*EPSILON_RANGE, float), "{:g}".format),
-    Setting("size", "params", _one_of(*SIZES)),
-    Setting("params", None, _between(0, 10**15, int)),
-    Setting("macs", None, _between(0, 10**15, int)),
+    Setting("probe", None, _one_of(*task_names()), label="Images", allowed=", ".join(task_names())),
+    Setting("k", 4, _between(*K_RANGE, int), label="K", allowed="{} to {}".format(*K_RANGE)),
+    Setting(
+        "epsilon",
+        0.2,
+        _between(*EPSILON_RANGE, float),
+        "{:g}".format,
+        label="ε",
+        allowed="{:g} to {:g}".format(*EPSILON_RANGE),
+    ),
+    Setting("size", "params", _one_of(*SIZES), label="Size", allowed=", ".join(SIZES)),
+    Setting("params", None, _between(0, 10**15, int), label="Parameters", allowed="a whole number"),
+    Setting("macs", None, _between(0, 10**15, int), label="MACs", allowed="a whole number"),
     Setting("run", None, str),
 )
 
 
-def sync() -> None:
+def sync() -> bool:
     """Bring session and URL in line: at a session's start and on back or forward the URL wins.
 
-    At any other time the session does: when a visitor is quick, the URL that comes with a rerun is
-    older than the widgets' values.
+    Returns whether it did. At any other time the session does: when a visitor is quick, the URL that
+    comes with a rerun is older than the widgets' values.
     """
     shown = st.query_params.to_dict()
     context = get_script_run_ctx()
-    if _RESTORED not in st.session_state or (shown and context and context.is_history_navigation):
+    restore = _RESTORED not in st.session_state or bool(shown and context and context.is_history_navigation)
+    if restore:
         _restore(shown)
     publish()
+    return restore
 
 
 def publish() -> None:
@@ -97,6 +118,33 @@ def publish() -> None:
 def get(name: str) -> Any:
     """Value of one setting."""
     return st.session_state[name]
+
+
+def note(text: str) -> None:
+    """Keep a sentence about an address that couldn't be taken as it is."""
+    st.session_state[_NOTES] = (*st.session_state[_NOTES], text)
+
+
+def notes(page: str) -> tuple[str, ...]:
+    """The sentences kept: until the visitor goes to another page or chooses something.
+
+    Not for one run alone: a page that waits for work runs again by itself.
+    """
+    here = (page, st.query_params.to_dict())
+    if st.session_state.setdefault(_NOTED_AT, here) != here:
+        st.session_state[_NOTES] = ()
+    return tuple(st.session_state[_NOTES])
+
+
+def plain(text: str) -> str:
+    """Words of an address, shortened, that Markdown shows as they are."""
+    return re.sub(r"([^\w\s.-])", r"\\\1", text[:40])
+
+
+def leave_out(name: str, value: Any) -> None:
+    """Replace what the address says of one setting."""
+    st.session_state[name] = value
+    publish()
 
 
 def choose_members(names: tuple[str, ...]) -> None:
@@ -130,12 +178,15 @@ def take_limit(name: str, end: int) -> None:
 
 
 def _restore(shown: dict[str, str]) -> None:
+    st.session_state[_NOTES] = ()
+    st.session_state.pop(_NOTED_AT, None)
     for setting in SETTINGS:
         value = setting.default
         if setting.name in shown:
-            # What an address can't mean is as if it weren't there.
-            with suppress(ValueError):
+            try:
                 value = setting.read(shown[setting.name])
+            except ValueError:
+                note(setting.refusal(shown[setting.name]))
         st.session_state[setting.name] = value
     st.session_state[_RESTORED] = True
     _forget_widgets()

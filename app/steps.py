@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ import streamlit as st
 
 from app import launcher, state, work
 from app.assembly import Assembly
-from app.frames import run_frame
+from app.frames import joined, run_frame
 from app.work import Work
-from dery_core.data import TARGET_TASK, Probe, load_task, task_names
+from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
+from dery_core.data import Probe, load_task, task_names
 from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
@@ -35,8 +36,9 @@ from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec
 from dery_core.units import quantity
 from dery_core.workspace import Workspace
-from dery_core.zoo import SizeMeasure, Zoo, embedded_zoo, family, load_zoo
+from dery_core.zoo import SizeMeasure, Zoo, ZooModel, embedded_zoo, family, load_zoo, member_cost
 
+TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
 SAMPLES = 8
 EPOCHS = Recipe().epochs
@@ -53,6 +55,11 @@ class Samples:
     images: tuple[np.ndarray, ...]
     labels: tuple[str, ...]
     remark: str = ""
+
+    @property
+    def more(self) -> bool:
+        """Whether there are classes without a picture here."""
+        return len(self.images) < len(self.classes)
 
 
 def workspace() -> Workspace:
@@ -71,6 +78,45 @@ def _zoo(path: str | None, changed: float) -> Zoo:
     return load_zoo(path) if path else embedded_zoo()
 
 
+def with_costs(zoo: Zoo) -> Zoo:
+    """The zoo with the parameters and MACs that its file doesn't tell."""
+    return replace(zoo, models=tuple(map(_with_cost, zoo.models)))
+
+
+def _with_cost(model: ZooModel) -> ZooModel:
+    if model.params is not None and model.macs is not None:
+        return model
+    try:
+        params, macs = _cost(model)
+    except Exception:  # timm's networks raise many kinds; whoever compares this one is told why
+        return model
+    return replace(
+        model,
+        params=params if model.params is None else model.params,
+        macs=macs if model.macs is None else model.macs,
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner="Counting parameters and MACs")
+def _cost(model: ZooModel) -> tuple[int, int]:
+    return member_cost(model, model.model_kwargs.get("num_classes", 1000))
+
+
+def check_address() -> None:
+    """Leave out members and the run that the address names and nobody knows, and say so."""
+    with suppress(DeryError):
+        source, named = zoo(), state.get("members")
+        unknown = [f"'{state.plain(name)}'" for name in named if name not in source.names]
+        if unknown:
+            state.leave_out("members", tuple(name for name in named if name in source.names))
+            state.note(f"No network {joined(unknown[:3])} in this zoo; left out.")
+    with suppress(DeryError):
+        run = state.get("run")
+        if run is not None and run not in {known.id for known in runs()}:
+            state.leave_out("run", None)
+            state.note(f"No run '{state.plain(run)}' in this workspace; left out.")
+
+
 def members(zoo: Zoo) -> tuple[str, ...]:
     """The chosen members, in the zoo's order; names the zoo doesn't know are left out."""
     return tuple(name for name in zoo.names if name in state.get("members"))
@@ -78,7 +124,8 @@ def members(zoo: Zoo) -> tuple[str, ...]:
 
 def suggested(zoo: Zoo) -> tuple[str, ...]:
     """Four members to begin with, of four families and one source task if that can be: networks
-    that learned the same agree the most. The task whose fourth-best family is the most accurate."""
+    that learned the same agree the most. The task whose fourth-best family is the most accurate.
+    With too few families the most accurate others fill up, in the zoo's order where none is known."""
     best: dict[str, dict[str, tuple[float, str]]] = defaultdict(dict)
     for model in zoo.models:
         entry = (model.top1 or 0.0, model.name)
@@ -86,7 +133,8 @@ def suggested(zoo: Zoo) -> tuple[str, ...]:
         families[family(model)] = max(families.get(family(model), entry), entry)
     fours = [sorted(families.values(), reverse=True)[:4] for families in best.values()]
     four = max(fours, key=lambda entries: (len(entries), entries[-1]))
-    chosen = {name for _, name in four}
+    ranked = sorted(zoo.models, key=lambda model: -(model.top1 or 0.0))
+    chosen = list(dict.fromkeys([name for _, name in four] + [model.name for model in ranked]))[:4]
     return tuple(name for name in zoo.names if name in chosen)
 
 
@@ -180,7 +228,7 @@ def accuracies(zoo: Zoo) -> pd.DataFrame:
     """What was measured: macs, top1, name and kind, as `app.charts.plane.score_plane` wants it."""
     lines = [
         {"macs": m.macs, "top1": m.top1, "name": m.name, "kind": "source"}
-        for m in zoo.models
+        for m in with_costs(zoo).models
         if m.macs is not None and m.top1 is not None
     ]
     tuned = run_frame(runs())

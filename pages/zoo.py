@@ -10,22 +10,40 @@ from app.components.errors import one_sentence
 from app.components.figures import show
 from app.components.zoo_table import zoo_table
 from app.frames import model_frame
+from dery_core.errors import DeryError
 
 st.title("Choose networks")
 st.markdown("These networks are trained already. Choose two or more; a hybrid takes its blocks from them.")
 
+
+def show_samples(task: str) -> None:
+    """A row of pictures; of a source task that is a mere label its name alone."""
+    try:
+        samples = steps.samples(task)
+    except DeryError:
+        if task == steps.target_task():
+            raise
+        st.caption(f"{state.plain(task)} · no pictures of it here")
+        return
+    st.markdown(f"**{samples.title}** · {len(samples.classes)} classes{samples.remark}")
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        for image, label in zip(samples.images, samples.labels, strict=True):
+            st.image(image, caption=label, width=76)
+        if samples.more:
+            st.markdown("…", width="content")
+
+
 with one_sentence():
     zoo = steps.zoo()
     chosen = steps.members(zoo)
-    for name in state.get("members"):
-        with one_sentence():
-            zoo.model(name)
     colours = model_colours(zoo.names)
-    models = model_frame(zoo, chosen)
+    models = model_frame(steps.with_costs(zoo), chosen)
+    suggested = steps.suggested(zoo)
 
     with st.container(horizontal=True, key="zoo_actions", vertical_alignment="center"):
-        if st.button("Choose four for me", key="choose_four", icon=":material/auto_awesome:"):
-            state.choose_members(steps.suggested(zoo))
+        count = ("one", "two", "three", "four")[len(suggested) - 1]
+        if st.button(f"Choose {count} for me", key="choose_four", icon=":material/auto_awesome:"):
+            state.choose_members(suggested)
             st.rerun()
         if st.button("Clear", key="choose_none", icon=":material/close:", disabled=not chosen):
             state.choose_members(())
@@ -38,9 +56,11 @@ with one_sentence():
     else:
         path.next_step("similarity", "Compare them")
 
-    known = models.dropna(subset=["macs", "top1"])
-    if len(known):
-        st.subheader("Accuracy and cost")
+    st.subheader("Accuracy and cost")
+    known = models.dropna(subset=["params", "macs", "top1"])
+    if known.empty:
+        st.caption("The zoo file gives no accuracy ('top1') of a network: there is nothing to draw.")
+    else:
         show(
             zoo_scatter(known, colours),
             key="zoo_scatter",
@@ -50,8 +70,4 @@ with one_sentence():
     st.subheader("What they were trained on")
     for task in dict.fromkeys([*models["source_task"], steps.target_task()]):
         with one_sentence():
-            samples = steps.samples(task)
-            st.markdown(f"**{samples.title}** · {len(samples.classes)} classes{samples.remark}")
-            with st.container(horizontal=True, gap="small"):
-                for image, label in zip(samples.images, samples.labels, strict=True):
-                    st.image(image, caption=label, width=76)
+            show_samples(task)

@@ -1,5 +1,6 @@
 """The path every page shows: what is done, where you are, what is next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +34,16 @@ STEPS = (
 HOME = Step("home")
 
 
-def header(current: str, done: set[str]) -> None:
-    """The row of links; a tick for every step in `done`, the current page in bold."""
+def header(current: str, done: set[str], notes: Sequence[str] = ()) -> None:
+    """The row of links; a tick for every step in `done`, the current page in bold. Below it `notes`."""
     with st.container(horizontal=True, key="path", gap="xxsmall", vertical_alignment="center"):
         st.page_link(HOME.file, label="**DeRy Studio**", icon=":material/extension:")
         for number, step in enumerate(STEPS):
             icon = ":material/check_circle:" if step.name in done else f":material/counter_{number + 1}:"
             label = f"**{step.title}**" if step.name == current else step.title
             st.page_link(step.file, label=label, icon=icon)
+    if notes:
+        st.info(" ".join(notes), icon=":material/info:")
 
 
 def next_step(step: str, label: str) -> None:

@@ -14,7 +14,7 @@ MACS_HELP = "Multiply-accumulates for one image: what the paper calls FLOPs."
 _HEAD = (
     '<div class="dery-row dery-head"><span></span><span>Family</span><span>Source task</span>'
     f'<span>Params</span><span class="dery-hint" title="{MACS_HELP}">MACs</span>'
-    "<span>Top-1 there</span></div>"
+    "<span>Top-1 on its source task</span></div>"
 )
 
 

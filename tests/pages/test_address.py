@@ -1,0 +1,50 @@
+"""Addresses that can't be taken as they are: corrected, and told so."""
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import state
+
+Open = Callable[..., AppTest]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "note"),
+    [
+        ("k", "99", "K = 99 isn't possible (2 to 8); showing 4."),
+        ("epsilon", "-1", "ε = -1 isn't possible (0.05 to 1); showing 0.2."),
+        ("size", "weight", "Size = weight isn't possible (params, macs, nodes); showing params."),
+        ("macs", "many", "MACs = many isn't possible (a whole number); left out."),
+        ("members", "nobody,toy_vit", "No network 'nobody' in this zoo; left out."),
+        ("run", "none", "No run 'none' in this workspace; left out."),
+    ],
+)
+def test_what_an_address_cannot_mean_is_told(open_page: Open, name: str, text: str, note: str) -> None:
+    app = open_page("home", **{name: text})
+    assert not app.exception
+    assert [info.value for info in app.info] == [note]
+
+
+def test_several_notes_share_a_line(open_page: Open) -> None:
+    app = open_page("home", k="99", members="nobody")
+    assert len(app.info) == 1
+    assert "K = 99" in app.info[0].value
+    assert "nobody" in app.info[0].value
+
+
+def test_a_note_stays_while_a_page_waits_and_goes_with_the_next_page(open_page: Open) -> None:
+    app = open_page("home", k="99")
+    assert app.run().info
+    app.switch_page("../pages/zoo.py").run()
+    assert "K = 99" not in app.info[0].value
+
+
+def test_a_good_address_is_told_nothing(open_page: Open) -> None:
+    assert not open_page("home", members="toy_resnet,toy_vit", k="3").info
+
+
+def test_words_of_an_address_are_no_markdown() -> None:
+    assert state.plain("[a](b)") == r"\[a\]\(b\)"
+    assert len(state.plain("a" * 99)) == 40
