@@ -19,7 +19,7 @@ from app.assembly import Assembly
 from app.frames import joined, run_frame
 from app.work import Work
 from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
-from dery_core.data import Probe, load_task, task_names
+from dery_core.data import Probe, fitted, load_task, task_names
 from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
@@ -184,7 +184,7 @@ def table(names: tuple[str, ...]) -> Step:
     key = ("table", _place(source), names, images)
 
     def make(report: ProgressFn) -> SimilarityTable:
-        return similarity_table(source, names, images, workspace(), report=report)
+        return similarity_table(source, names, fitted(images), workspace(), report=report)
 
     return work.start(key, make), key
 
@@ -210,7 +210,7 @@ def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) 
         parts = cut.follow(report)
         classes = len(load_task(TARGET_TASK).classes)
         costs = candidates(source, parts, classes, report=report)
-        images = Probe(TARGET_TASK, SCORE_IMAGES)
+        images = fitted(Probe(TARGET_TASK, SCORE_IMAGES))
         scores = score_candidates(source, parts, costs, images, workspace(), report=report)
         # Prices the members as well: the Runs page asks for them, and must not wait.
         members_within(source, Budget(), classes)

@@ -320,7 +320,7 @@ def _partition(arguments: argparse.Namespace) -> None:
 
 
 def _reassemble(arguments: argparse.Namespace) -> None:
-    from dery_core.data import Probe
+    from dery_core.data import Probe, fitted
     from dery_core.partition import Partition
     from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
 
@@ -330,7 +330,7 @@ def _reassemble(arguments: argparse.Namespace) -> None:
     budget = Budget(arguments.max_params, arguments.max_macs)
     with TerminalProgress() as report:
         options = candidates(zoo, partition, len(task.classes), report=report)
-        probe = Probe(task.name, min(SCORE_IMAGES, len(task.train)), arguments.seed)
+        probe = fitted(Probe(task.name, SCORE_IMAGES, arguments.seed))
         scores = score_candidates(
             zoo, partition, options, probe, workspace, arguments.sample, arguments.seed, report
         )

@@ -31,9 +31,11 @@ with right, st.container(border=True, key="start_card"), one_sentence():
         st.markdown(f"You have chosen **{joined(chosen)}**.")
         path.go_on(steps.done())
     else:
-        st.markdown(f"**New here?** Begin with four of the {len(zoo.models)} networks, of four families.")
-        if st.button("Start with four networks", type="primary", key="start", icon=":material/play_arrow:"):
-            state.choose_members(steps.suggested(zoo))
+        first = steps.suggested(zoo)
+        st.markdown(f"**New here?** Begin with {len(first)} of the {len(zoo.models)} networks.")
+        label = f"Start with {len(first)} networks"
+        if st.button(label, type="primary", key="start", icon=":material/play_arrow:"):
+            state.choose_members(first)
             st.switch_page(path.PAGES / "similarity.py")
     st.page_link(path.PAGES / "zoo.py", label="Choose networks yourself", icon=":material/category:")
 

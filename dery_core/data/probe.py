@@ -1,6 +1,6 @@
 """`Probe`: the images on which networks are compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,11 @@ class Probe(Value):
     def __post_init__(self) -> None:
         if self.count < 2:
             raise DeryError(f"a probe of {self.count} images compares nothing: take 2 or more.")
+
+
+def fitted(probe: Probe) -> Probe:
+    """The probe with as many images as its task has to train on, where it asks for more."""
+    return replace(probe, count=min(probe.count, len(load_task(probe.task).train)))
 
 
 def probe_batch(probe: Probe) -> ImageSet:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dery_core.data import TARGET_TASK, Probe, load_task, probe_batch, probe_images
+from dery_core.data import TARGET_TASK, Probe, fitted, load_task, probe_batch, probe_images
 from dery_core.errors import DeryError
 
 
@@ -38,3 +38,9 @@ def test_probe_saves_and_loads(tmp_path: Path) -> None:
     probe = Probe(TARGET_TASK, 32, seed=7)
     probe.save(tmp_path / "probe.json")
     assert Probe.load(tmp_path / "probe.json") == probe
+
+
+def test_a_probe_is_fitted_to_a_task_with_fewer_images() -> None:
+    most = len(load_task(TARGET_TASK).train)
+    assert fitted(Probe(TARGET_TASK, most + 1, seed=3)) == Probe(TARGET_TASK, most, seed=3)
+    assert fitted(Probe(TARGET_TASK, 8)) == Probe(TARGET_TASK, 8)
