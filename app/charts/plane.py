@@ -19,7 +19,7 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up", "pentagon")
 
 
 def zoo_scatter(models: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Accuracy on the own source task over MACs, one point a model.
+    """Accuracy on its source task over MACs, one point a model.
 
     `models` has the columns name, family, source_task, params, macs, top1 (percent) and
     chosen (bool). The marker's shape tells the source task; the chosen are larger and named.
@@ -53,7 +53,7 @@ def zoo_scatter(models: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         )
     styled(figure, height=440)
     figure.update_xaxes(**macs_axis([*models["macs"]]))
-    return figure.update_yaxes(title="Top-1 on the own source task, %")
+    return figure.update_yaxes(title="Top-1 on its source task, %")
 
 
 def _described(model: Mapping[Any, Any]) -> str:
