@@ -8,25 +8,14 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
+from dery_core import commands
 from dery_core.errors import Cancelled, DeryError
-from dery_core.files import check_writable, digest
-from dery_core.progress import TerminalProgress
-from dery_core.units import parse_quantity, quantity
-from dery_core.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dery_core.data import Task
-    from dery_core.jobs import Run
-    from dery_core.values import Value
-    from dery_core.zoo import Zoo
-
-# torch takes seconds to import, so every command imports the rooms it needs itself:
-# `dery --help` and a mistyped option answer at once.
+from dery_core.units import parse_quantity
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,29 +48,29 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="dery", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--workspace", help="folder that keeps results (default: $DERY_HOME or ~/.dery)")
     parser.add_argument("--zoo", help="zoo file (default: $DERY_ZOO or the embedded zoo)")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    zoo = commands.add_parser("zoo", help="list the zoo, check its files, or retrain the embedded one")
-    zoo.set_defaults(command=_zoo)
+    zoo = subparsers.add_parser("zoo", help="list the zoo, check its files, or retrain the embedded one")
+    zoo.set_defaults(command=commands.zoo)
     zoo.add_argument("action", nargs="?", choices=["list", "check", "train"], default="list")
     zoo.add_argument("--only", nargs="+", metavar="MODEL", help="train: these members alone")
     zoo.add_argument("--folder", type=Path, help="train: where to write (default: the embedded zoo's folder)")
     zoo.add_argument("--workers", type=_count, default=os.cpu_count(), help="train: processes at once")
     zoo.add_argument("--force", action="store_true", help="train: also what is already there")
 
-    graph = commands.add_parser("line-graph", help="cut one network into its chain of nodes")
-    graph.set_defaults(command=_line_graph)
+    graph = subparsers.add_parser("line-graph", help="cut one network into its chain of nodes")
+    graph.set_defaults(command=commands.line_graph)
     graph.add_argument("model", help="a zoo member")
 
-    similarity = commands.add_parser("similarity", help="compare all cuts of some networks (linear CKA)")
-    similarity.set_defaults(command=_similarity)
+    similarity = subparsers.add_parser("similarity", help="compare all cuts of some networks (linear CKA)")
+    similarity.set_defaults(command=commands.similarity)
     similarity.add_argument("models", nargs="*", help="zoo members (default: all)")
     similarity.add_argument("--task", help="where the probe images come from (default: the target task)")
     similarity.add_argument("--images", type=int, default=256, help="number of probe images (default 256)")
     similarity.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
 
-    partition = commands.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
-    partition.set_defaults(command=_partition)
+    partition = subparsers.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
+    partition.set_defaults(command=commands.partition)
     partition.add_argument("table", type=Path, help="the file that `dery similarity` kept")
     partition.add_argument("-k", type=int, default=4, help="blocks a network (default 4)")
     partition.add_argument("--epsilon", type=float, default=0.2, help="size slack of a block (default 0.2)")
@@ -92,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         help="what a block's size is counted in",
     )
 
-    reassemble = commands.add_parser("reassemble", help="the best hybrids within a budget")
-    reassemble.set_defaults(command=_reassemble)
+    reassemble = subparsers.add_parser("reassemble", help="the best hybrids within a budget")
+    reassemble.set_defaults(command=commands.reassemble)
     reassemble.add_argument("partition", type=Path, help="the file that `dery partition` kept")
     reassemble.add_argument("--max-params", type=_quantity, help="e.g. 400k or 1.5e6 (default: no limit)")
     reassemble.add_argument("--max-macs", type=_quantity, help="multiply-accumulates an image, e.g. 10M")
@@ -102,13 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     reassemble.add_argument("--sample", type=_count, default=256, help="candidates to score (default 256)")
     reassemble.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
 
-    hybrid = commands.add_parser("hybrid", help="show a hybrid's blocks, seams and costs")
-    hybrid.set_defaults(command=_hybrid)
+    hybrid = subparsers.add_parser("hybrid", help="show a hybrid's blocks, seams and costs")
+    hybrid.set_defaults(command=commands.hybrid)
     hybrid.add_argument("hybrid", type=Path, help="a file that `dery reassemble` kept")
     hybrid.add_argument("--summary", action="store_true", help="torchinfo's layer-by-layer summary too")
 
-    tune = commands.add_parser("tune", help="fine-tune a hybrid or a zoo member as a run")
-    tune.set_defaults(command=_tune)
+    tune = subparsers.add_parser("tune", help="fine-tune a hybrid or a zoo member as a run")
+    tune.set_defaults(command=commands.tune)
     subject = tune.add_mutually_exclusive_group(required=True)
     subject.add_argument("--hybrid", type=Path, help="a file that `dery reassemble` kept")
     subject.add_argument("--member", help="name of a zoo member")
@@ -126,27 +115,27 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
     tune.add_argument("--background", action="store_true", help="start it and return at once")
 
-    runs = commands.add_parser("runs", help="list, show, cancel, resume or delete runs")
-    runs.set_defaults(command=_runs)
+    runs = subparsers.add_parser("runs", help="list, show, cancel, resume or delete runs")
+    runs.set_defaults(command=commands.runs)
     runs.add_argument(
         "action", nargs="?", choices=["list", "show", "log", "cancel", "resume", "delete"], default="list"
     )
     runs.add_argument("run", nargs="?", help="a run's id, or the beginning of it")
 
-    demo = commands.add_parser("demo", help="the whole way on the embedded zoo, in minutes, without a GPU")
-    demo.set_defaults(command=_demo)
+    demo = subparsers.add_parser("demo", help="the whole way on the embedded zoo, in minutes, without a GPU")
+    demo.set_defaults(command=commands.demo)
     demo.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     demo.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
     demo.add_argument("--workers", type=_count, default=os.cpu_count(), help="fine-tunes at once")
 
-    app = commands.add_parser("app", help="open the app in a browser")
-    app.set_defaults(command=_app)
+    app = subparsers.add_parser("app", help="open the app in a browser")
+    app.set_defaults(command=commands.app)
     app.add_argument("--task", help="target task (default: $DERY_TASK or the embedded target task)")
     app.add_argument("--port", type=int, default=8501)
     app.add_argument("--address", default="localhost", help="listen here (default: this machine only)")
     app.add_argument("--headless", action="store_true", help="don't open a browser window")
 
-    for command in commands.choices.values():
+    for command in subparsers.choices.values():
         # Repeated here, without a default, so that they may stand after the command as well.
         for option in ("--workspace", "--zoo"):
             command.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
@@ -173,344 +162,6 @@ def _count(text: str) -> int:
 
 def _seed(text: str) -> int:
     return _whole(text, 0, 2**63 - 1)
-
-
-def _open_zoo(arguments: argparse.Namespace) -> "Zoo":
-    from dery_core.zoo import embedded_zoo, load_zoo
-
-    path = arguments.zoo or os.environ.get("DERY_ZOO")
-    return load_zoo(path) if path else embedded_zoo()
-
-
-def _task(arguments: argparse.Namespace) -> "Task":
-    """The task named, by a name that holds from any folder: a run may go on from another."""
-    from dery_core.data import TARGET_TASK, load_task
-
-    name = arguments.task or os.environ.get("DERY_TASK") or TARGET_TASK
-    kind, separator, path = name.partition(":")
-    if separator and kind in ("npz", "folder"):
-        name = f"{kind}:{Path(path).expanduser().absolute()}"
-    return load_task(name)
-
-
-def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    from tabulate import tabulate
-
-    print(tabulate(rows, headers="keys", tablefmt="simple", missingval="–", disable_numparse=True))
-
-
-def _kept(value: "Value", folder: Path) -> Path:
-    """Where the value is saved: its name is made of its content, so saving it again changes nothing."""
-    path = folder / f"{digest(value.to_dict())}.json"
-    value.save(path)
-    return path
-
-
-def _zoo(arguments: argparse.Namespace) -> None:
-    from dery_core.zoo import EMBEDDED_ZOO, family
-
-    if arguments.action == "train":
-        from dery_core.zoo.training import train_embedded_zoo
-
-        with TerminalProgress() as report:
-            train_embedded_zoo(
-                arguments.folder or EMBEDDED_ZOO.parent,
-                workers=arguments.workers,
-                only=arguments.only,
-                force=arguments.force,
-                report=report,
-            )
-        return
-    zoo = _open_zoo(arguments)
-    if arguments.action == "check":
-        _check_zoo(zoo)
-        return
-    _print_table(
-        [
-            {
-                "network": model.name,
-                "family": family(model),
-                "source task": model.source_task,
-                "params": quantity(model.params) if model.params else None,
-                "MACs": quantity(model.macs) if model.macs else None,
-                "top-1 %": f"{model.top1:.1f}" if model.top1 is not None else None,
-            }
-            for model in zoo.models
-        ]
-    )
-
-
-def _check_zoo(zoo: "Zoo") -> None:
-    from dery_core.zoo import check_zoo
-
-    with TerminalProgress() as report:
-        faults = check_zoo(zoo, report)
-    _print_table(
-        [
-            {
-                "network": model.name,
-                "hash": "right" if model.sha256 and not faults[model.name] else None,
-                "builds and can be cut": faults[model.name] or "yes",
-            }
-            for model in zoo.models
-        ]
-    )
-    broken = [name for name, fault in faults.items() if fault]
-    if broken:
-        raise DeryError(f"{len(broken)} of {len(faults)} networks of {zoo.path} can't be used as they are.")
-
-
-def _line_graph(arguments: argparse.Namespace) -> None:
-    from dery_core.zoo import zoo_line_graph
-
-    graph = zoo_line_graph(_open_zoo(arguments), arguments.model)
-    rows: list[dict[str, object]] = [
-        {
-            "node": index,
-            "name": node.name,
-            "takes": str(graph.layouts[index]),
-            "gives": str(graph.layouts[index + 1]),
-            "params": quantity(node.params),
-            "MACs": quantity(node.macs),
-        }
-        for index, node in enumerate(graph.nodes)
-    ]
-    head = {"node": "head", "name": graph.head.name, "takes": str(graph.layouts[-1])}
-    costs = {"params": quantity(graph.head.params), "MACs": quantity(graph.head.macs)}
-    _print_table([*rows, {**head, **costs}])
-
-
-def _similarity(arguments: argparse.Namespace) -> None:
-    from dery_core.data import Probe
-    from dery_core.similarity import similarity_table
-
-    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
-    probe = Probe(_task(arguments).name, arguments.images, arguments.seed)
-    with TerminalProgress() as report:
-        table = similarity_table(zoo, arguments.models or zoo.names, probe, workspace, report)
-    print(f"{len(table.models)} networks, {len(table.index)} cuts, {probe.count} images of {probe.task}.")
-    print(workspace.table(table.key))
-
-
-def _partition(arguments: argparse.Namespace) -> None:
-    from dery_core.partition import solve_partition
-    from dery_core.similarity import SimilarityTable
-
-    workspace = Workspace.open(arguments.workspace)
-    table = SimilarityTable.load(arguments.table)
-    partition = solve_partition(table, arguments.k, arguments.epsilon, arguments.size)
-    _print_table(
-        [
-            {"network": model}
-            | {
-                f"stage {stage}": f"{block.first_node}–{block.last_node} ({similarity:.2f})"
-                for stage, (block, similarity) in enumerate(zip(blocks, similarities, strict=True), 1)
-            }
-            for model, blocks, similarities in zip(
-                partition.models, partition.blocks, partition.similarity, strict=True
-            )
-        ]
-    )
-    print("First–last node of each block, and its similarity to its set's anchor (2 is the most).")
-    if partition.widened:
-        names = ", ".join(partition.widened)
-        print(f"No {partition.k} blocks keep ε = {partition.epsilon:g} in {names}: widened a little.")
-    print(f"Objective {partition.objective:.4f}, upper bound {partition.upper_bound:.4f}.")
-    print(_kept(partition, workspace.partitions))
-
-
-def _reassemble(arguments: argparse.Namespace) -> None:
-    from dery_core.data import Probe, fitted
-    from dery_core.partition import Partition
-    from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
-
-    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
-    partition = Partition.load(arguments.partition)
-    task = _task(arguments)
-    budget = Budget(arguments.max_params, arguments.max_macs)
-    with TerminalProgress() as report:
-        options = candidates(zoo, partition, len(task.classes), report=report)
-        probe = fitted(Probe(task.name, SCORE_IMAGES, arguments.seed))
-        scores = score_candidates(
-            zoo, partition, options, probe, workspace, arguments.sample, arguments.seed, report
-        )
-    choices = reassemble(options, scores, budget, top=arguments.top)
-    paths = [
-        _kept(options.spec(zoo, choice.choice, choice.measured), workspace.hybrids) for choice in choices
-    ]
-    _print_table(
-        [
-            {
-                "#": rank,
-                **{f"stage {k}": options.models[i] for k, i in enumerate(choice.choice, 1)},
-                "params": quantity(choice.params),
-                "MACs": quantity(choice.macs),
-                "NASWOT predicted": f"{choice.predicted:.2f}",
-                "measured": f"{choice.measured:.2f}" if choice.measured is not None else None,
-            }
-            for rank, choice in enumerate(choices, 1)
-        ]
-    )
-    print(*paths, sep="\n")
-
-
-def _hybrid(arguments: argparse.Namespace) -> None:
-    from dery_core.reassembly import HybridSpec, hybrid_summary, hybrid_table
-
-    zoo = _open_zoo(arguments)
-    spec = HybridSpec.load(arguments.hybrid)
-    _print_table(
-        [
-            {
-                "stage": row.stage,
-                "model": row.model,
-                "nodes": row.first_node if row.nodes == 1 else f"{row.first_node} … {row.last_node}",
-                "params": quantity(row.params),
-                "MACs": quantity(row.macs),
-                "then": row.seam or "same network, no seam",
-                "its params": quantity(row.seam_params),
-                "its MACs": quantity(row.seam_macs),
-            }
-            for row in hybrid_table(spec, zoo)
-        ]
-    )
-    print(f"{quantity(spec.params)} params, {quantity(spec.macs)} MACs, seams and head included.")
-    if arguments.summary:
-        print(hybrid_summary(spec))
-
-
-def _tune(arguments: argparse.Namespace) -> None:
-    from dataclasses import replace
-
-    from dery_core.jobs import create_run
-    from dery_core.reassembly import HybridSpec
-    from dery_core.training import Recipe, RunSpec
-
-    # A mistyped task is said here, before a run is made that could only fail.
-    task = _task(arguments)
-    hybrid = HybridSpec.load(arguments.hybrid) if arguments.hybrid else None
-    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
-    chosen = {
-        name: getattr(arguments, name)
-        for name in ("epochs", "batch_size", "learning_rate")
-        if getattr(arguments, name) is not None
-    }
-    spec = RunSpec(
-        name=f"Hybrid, {quantity(hybrid.macs)} MACs" if hybrid else arguments.member,
-        zoo=str(zoo.path),
-        task=task.name,
-        hybrid=hybrid,
-        member=zoo.model(arguments.member) if arguments.member else None,
-        protocol=arguments.protocol,
-        recipe=replace(Recipe.default(arguments.protocol), **chosen),
-        seed=arguments.seed,
-        device=arguments.device,
-    )
-    run = create_run(workspace, spec)
-    if arguments.background:
-        run.start()
-        print(f"Started {run.id}; follow it with: dery runs show {run.id}")
-        return
-    with TerminalProgress() as report:
-        run.run_here(report)
-    _show(run)
-
-
-def _runs(arguments: argparse.Namespace) -> None:
-    from dery_core.jobs import find_run, list_runs
-
-    workspace = Workspace.open(arguments.workspace)
-    if arguments.action == "list":
-        _print_table([_run_row(run) for run in list_runs(workspace)])
-        return
-    if arguments.run is None:
-        raise DeryError(f"dery runs {arguments.action} needs a run's id: see `dery runs list`.")
-    run = find_run(workspace, arguments.run)
-    if arguments.action == "show":
-        _show(run)
-    elif arguments.action == "log":
-        print(run.log())
-    elif arguments.action == "delete":
-        run.delete()
-        print(f"Deleted {run.id}.")
-    else:
-        getattr(run, arguments.action)()
-        print(f"{run.id}: {run.status().state}")
-
-
-def _run_row(run: "Run") -> dict[str, object]:
-    status = run.status()
-    # A damaged result is the status's to tell, and no reason to hide the other runs.
-    result = run.result() if status.state == "finished" else None
-    return {
-        "run": run.id,
-        "state": status.state,
-        "epoch": f"{status.epoch}/{status.epochs}",
-        "top-1 %": f"{result.top1:.1f}" if result else None,
-        "message": status.message,
-    }
-
-
-def _show(run: "Run") -> None:
-    _print_table([_run_row(run)])
-    _print_table(
-        [
-            {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
-            for row in run.metrics()
-        ]
-    )
-    print(run.path)
-
-
-def _demo(arguments: argparse.Namespace) -> None:
-    from dery_core.demo import print_report, run_demo
-
-    workspace = Workspace.open(arguments.workspace)
-    if arguments.json:
-        if arguments.json.is_dir():
-            raise DeryError(f"{arguments.json} is a folder: give --json a file.")
-        check_writable(arguments.json.absolute().parent)
-    with TerminalProgress() as report:
-        figures = run_demo(
-            workspace, _open_zoo(arguments), seed=arguments.seed, workers=arguments.workers, report=report
-        )
-    print_report(figures)
-    if arguments.json:
-        figures.save(arguments.json)
-        print(f"Figures: {arguments.json}")
-
-
-def _app(arguments: argparse.Namespace) -> None:
-    import socket
-    import subprocess
-
-    main_page = Path(__file__).resolve().parents[1] / "app" / "main.py"
-    if not main_page.exists():
-        raise DeryError(f"{main_page} is missing: run `dery app` from a checkout of DeRy Studio.")
-    workspace = Workspace.open(arguments.workspace)
-    zoo, task = _open_zoo(arguments), _task(arguments)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((arguments.address, arguments.port))
-        except (OSError, OverflowError) as error:
-            raise DeryError(
-                f"Port {arguments.port} of {arguments.address} can't be used ({error}): "
-                "choose another with --port (make app PORT=8600)."
-            ) from error
-    subprocess.run(
-        [sys.executable, "-m", "streamlit", "run", str(main_page)]
-        + ["--server.port", str(arguments.port), "--server.address", arguments.address]
-        + (["--server.headless", "true"] if arguments.headless else []),
-        cwd=main_page.parents[1],
-        env={
-            **os.environ,
-            "DERY_HOME": str(workspace.root),
-            "DERY_ZOO": str(zoo.path),
-            "DERY_TASK": task.name,
-        },
-        check=False,
-    )
 
 
 if __name__ == "__main__":

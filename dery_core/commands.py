@@ -1,0 +1,372 @@
+"""What each `dery` command does with its arguments: call the engine, print a short table.
+
+torch takes seconds to import, so every command imports the rooms it needs itself: `dery --help`
+and a mistyped option answer at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dery_core.errors import DeryError
+from dery_core.files import check_writable, digest
+from dery_core.progress import TerminalProgress
+from dery_core.units import quantity
+from dery_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dery_core.data import Task
+    from dery_core.jobs import Run
+    from dery_core.values import Value
+    from dery_core.zoo import Zoo
+
+
+def _open_zoo(arguments: argparse.Namespace) -> "Zoo":
+    from dery_core.zoo import embedded_zoo, load_zoo
+
+    path = arguments.zoo or os.environ.get("DERY_ZOO")
+    return load_zoo(path) if path else embedded_zoo()
+
+
+def _task(arguments: argparse.Namespace) -> "Task":
+    """The task named, by a name that holds from any folder: a run may go on from another."""
+    from dery_core.data import TARGET_TASK, load_task
+
+    name = arguments.task or os.environ.get("DERY_TASK") or TARGET_TASK
+    kind, separator, path = name.partition(":")
+    if separator and kind in ("npz", "folder"):
+        name = f"{kind}:{Path(path).expanduser().absolute()}"
+    return load_task(name)
+
+
+def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    from tabulate import tabulate
+
+    print(tabulate(rows, headers="keys", tablefmt="simple", missingval="–", disable_numparse=True))
+
+
+def _kept(value: "Value", folder: Path) -> Path:
+    """Where the value is saved: its name is made of its content, so saving it again changes nothing."""
+    path = folder / f"{digest(value.to_dict())}.json"
+    value.save(path)
+    return path
+
+
+def zoo(arguments: argparse.Namespace) -> None:
+    """List the zoo, check it, or train the embedded one."""
+    from dery_core.zoo import EMBEDDED_ZOO, family
+
+    if arguments.action == "train":
+        from dery_core.zoo.training import train_embedded_zoo
+
+        with TerminalProgress() as report:
+            train_embedded_zoo(
+                arguments.folder or EMBEDDED_ZOO.parent,
+                workers=arguments.workers,
+                only=arguments.only,
+                force=arguments.force,
+                report=report,
+            )
+        return
+    zoo = _open_zoo(arguments)
+    if arguments.action == "check":
+        _check_zoo(zoo)
+        return
+    _print_table(
+        [
+            {
+                "network": model.name,
+                "family": family(model),
+                "source task": model.source_task,
+                "params": quantity(model.params) if model.params else None,
+                "MACs": quantity(model.macs) if model.macs else None,
+                "top-1 %": f"{model.top1:.1f}" if model.top1 is not None else None,
+            }
+            for model in zoo.models
+        ]
+    )
+
+
+def _check_zoo(zoo: "Zoo") -> None:
+    from dery_core.zoo import check_zoo
+
+    with TerminalProgress() as report:
+        faults = check_zoo(zoo, report)
+    _print_table(
+        [
+            {
+                "network": model.name,
+                "hash": "right" if model.sha256 and not faults[model.name] else None,
+                "builds and can be cut": faults[model.name] or "yes",
+            }
+            for model in zoo.models
+        ]
+    )
+    broken = [name for name, fault in faults.items() if fault]
+    if broken:
+        raise DeryError(f"{len(broken)} of {len(faults)} networks of {zoo.path} can't be used as they are.")
+
+
+def line_graph(arguments: argparse.Namespace) -> None:
+    """Show a network's chain of nodes."""
+    from dery_core.zoo import zoo_line_graph
+
+    graph = zoo_line_graph(_open_zoo(arguments), arguments.model)
+    rows: list[dict[str, object]] = [
+        {
+            "node": index,
+            "name": node.name,
+            "takes": str(graph.layouts[index]),
+            "gives": str(graph.layouts[index + 1]),
+            "params": quantity(node.params),
+            "MACs": quantity(node.macs),
+        }
+        for index, node in enumerate(graph.nodes)
+    ]
+    head = {"node": "head", "name": graph.head.name, "takes": str(graph.layouts[-1])}
+    costs = {"params": quantity(graph.head.params), "MACs": quantity(graph.head.macs)}
+    _print_table([*rows, {**head, **costs}])
+
+
+def similarity(arguments: argparse.Namespace) -> None:
+    """Compare all cuts of some networks."""
+    from dery_core.data import Probe
+    from dery_core.similarity import similarity_table
+
+    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
+    probe = Probe(_task(arguments).name, arguments.images, arguments.seed)
+    with TerminalProgress() as report:
+        table = similarity_table(zoo, arguments.models or zoo.names, probe, workspace, report)
+    print(f"{len(table.models)} networks, {len(table.index)} cuts, {probe.count} images of {probe.task}.")
+    print(workspace.table(table.key))
+
+
+def partition(arguments: argparse.Namespace) -> None:
+    """Cut every network of a table into blocks."""
+    from dery_core.partition import solve_partition
+    from dery_core.similarity import SimilarityTable
+
+    workspace = Workspace.open(arguments.workspace)
+    table = SimilarityTable.load(arguments.table)
+    partition = solve_partition(table, arguments.k, arguments.epsilon, arguments.size)
+    _print_table(
+        [
+            {"network": model}
+            | {
+                f"stage {stage}": f"{block.first_node}–{block.last_node} ({similarity:.2f})"
+                for stage, (block, similarity) in enumerate(zip(blocks, similarities, strict=True), 1)
+            }
+            for model, blocks, similarities in zip(
+                partition.models, partition.blocks, partition.similarity, strict=True
+            )
+        ]
+    )
+    print("First–last node of each block, and its similarity to its set's anchor (2 is the most).")
+    if partition.widened:
+        names = ", ".join(partition.widened)
+        print(f"No {partition.k} blocks keep ε = {partition.epsilon:g} in {names}: widened a little.")
+    print(f"Objective {partition.objective:.4f}, upper bound {partition.upper_bound:.4f}.")
+    print(_kept(partition, workspace.partitions))
+
+
+def reassemble(arguments: argparse.Namespace) -> None:
+    """Find and keep the best hybrids within a budget."""
+    from dery_core.data import Probe, fitted
+    from dery_core.partition import Partition
+    from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
+
+    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
+    partition = Partition.load(arguments.partition)
+    task = _task(arguments)
+    budget = Budget(arguments.max_params, arguments.max_macs)
+    with TerminalProgress() as report:
+        options = candidates(zoo, partition, len(task.classes), report=report)
+        probe = fitted(Probe(task.name, SCORE_IMAGES, arguments.seed))
+        scores = score_candidates(
+            zoo, partition, options, probe, workspace, arguments.sample, arguments.seed, report
+        )
+    choices = reassemble(options, scores, budget, top=arguments.top)
+    paths = [
+        _kept(options.spec(zoo, choice.choice, choice.measured), workspace.hybrids) for choice in choices
+    ]
+    _print_table(
+        [
+            {
+                "#": rank,
+                **{f"stage {k}": options.models[i] for k, i in enumerate(choice.choice, 1)},
+                "params": quantity(choice.params),
+                "MACs": quantity(choice.macs),
+                "NASWOT predicted": f"{choice.predicted:.2f}",
+                "measured": f"{choice.measured:.2f}" if choice.measured is not None else None,
+            }
+            for rank, choice in enumerate(choices, 1)
+        ]
+    )
+    print(*paths, sep="\n")
+
+
+def hybrid(arguments: argparse.Namespace) -> None:
+    """Show a hybrid's blocks and seams."""
+    from dery_core.reassembly import HybridSpec, hybrid_summary, hybrid_table
+
+    zoo = _open_zoo(arguments)
+    spec = HybridSpec.load(arguments.hybrid)
+    _print_table(
+        [
+            {
+                "stage": row.stage,
+                "model": row.model,
+                "nodes": row.first_node if row.nodes == 1 else f"{row.first_node} … {row.last_node}",
+                "params": quantity(row.params),
+                "MACs": quantity(row.macs),
+                "then": row.seam or "same network, no seam",
+                "its params": quantity(row.seam_params),
+                "its MACs": quantity(row.seam_macs),
+            }
+            for row in hybrid_table(spec, zoo)
+        ]
+    )
+    print(f"{quantity(spec.params)} params, {quantity(spec.macs)} MACs, seams and head included.")
+    if arguments.summary:
+        print(hybrid_summary(spec))
+
+
+def tune(arguments: argparse.Namespace) -> None:
+    """Fine-tune a hybrid or a member as a run."""
+    from dataclasses import replace
+
+    from dery_core.jobs import create_run
+    from dery_core.reassembly import HybridSpec
+    from dery_core.training import Recipe, RunSpec
+
+    # A mistyped task is said here, before a run is made that could only fail.
+    task = _task(arguments)
+    hybrid = HybridSpec.load(arguments.hybrid) if arguments.hybrid else None
+    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
+    chosen = {
+        name: getattr(arguments, name)
+        for name in ("epochs", "batch_size", "learning_rate")
+        if getattr(arguments, name) is not None
+    }
+    spec = RunSpec(
+        name=f"Hybrid, {quantity(hybrid.macs)} MACs" if hybrid else arguments.member,
+        zoo=str(zoo.path),
+        task=task.name,
+        hybrid=hybrid,
+        member=zoo.model(arguments.member) if arguments.member else None,
+        protocol=arguments.protocol,
+        recipe=replace(Recipe.default(arguments.protocol), **chosen),
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    run = create_run(workspace, spec)
+    if arguments.background:
+        run.start()
+        print(f"Started {run.id}; follow it with: dery runs show {run.id}")
+        return
+    with TerminalProgress() as report:
+        run.run_here(report)
+    _show(run)
+
+
+def runs(arguments: argparse.Namespace) -> None:
+    """List runs, or act on one."""
+    from dery_core.jobs import find_run, list_runs
+
+    workspace = Workspace.open(arguments.workspace)
+    if arguments.action == "list":
+        _print_table([_run_row(run) for run in list_runs(workspace)])
+        return
+    if arguments.run is None:
+        raise DeryError(f"dery runs {arguments.action} needs a run's id: see `dery runs list`.")
+    run = find_run(workspace, arguments.run)
+    if arguments.action == "show":
+        _show(run)
+    elif arguments.action == "log":
+        print(run.log())
+    elif arguments.action == "delete":
+        run.delete()
+        print(f"Deleted {run.id}.")
+    else:
+        getattr(run, arguments.action)()
+        print(f"{run.id}: {run.status().state}")
+
+
+def _run_row(run: "Run") -> dict[str, object]:
+    status = run.status()
+    # A damaged result is the status's to tell, and no reason to hide the other runs.
+    result = run.result() if status.state == "finished" else None
+    return {
+        "run": run.id,
+        "state": status.state,
+        "epoch": f"{status.epoch}/{status.epochs}",
+        "top-1 %": f"{result.top1:.1f}" if result else None,
+        "message": status.message,
+    }
+
+
+def _show(run: "Run") -> None:
+    _print_table([_run_row(run)])
+    _print_table(
+        [
+            {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+            for row in run.metrics()
+        ]
+    )
+    print(run.path)
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Go the whole way and print what came of it."""
+    from dery_core.demo import print_report, run_demo
+
+    workspace = Workspace.open(arguments.workspace)
+    if arguments.json:
+        if arguments.json.is_dir():
+            raise DeryError(f"{arguments.json} is a folder: give --json a file.")
+        check_writable(arguments.json.absolute().parent)
+    with TerminalProgress() as report:
+        figures = run_demo(
+            workspace, _open_zoo(arguments), seed=arguments.seed, workers=arguments.workers, report=report
+        )
+    print_report(figures)
+    if arguments.json:
+        figures.save(arguments.json)
+        print(f"Figures: {arguments.json}")
+
+
+def app(arguments: argparse.Namespace) -> None:
+    """Serve the app until it is stopped."""
+    import socket
+    import subprocess
+
+    main_page = Path(__file__).resolve().parents[1] / "app" / "main.py"
+    if not main_page.exists():
+        raise DeryError(f"{main_page} is missing: run `dery app` from a checkout of DeRy Studio.")
+    workspace = Workspace.open(arguments.workspace)
+    zoo, task = _open_zoo(arguments), _task(arguments)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((arguments.address, arguments.port))
+        except (OSError, OverflowError) as error:
+            raise DeryError(
+                f"Port {arguments.port} of {arguments.address} can't be used ({error}): "
+                "choose another with --port (make app PORT=8600)."
+            ) from error
+    subprocess.run(
+        [sys.executable, "-m", "streamlit", "run", str(main_page)]
+        + ["--server.port", str(arguments.port), "--server.address", arguments.address]
+        + (["--server.headless", "true"] if arguments.headless else []),
+        cwd=main_page.parents[1],
+        env={
+            **os.environ,
+            "DERY_HOME": str(workspace.root),
+            "DERY_ZOO": str(zoo.path),
+            "DERY_TASK": task.name,
+        },
+        check=False,
+    )
