@@ -18,7 +18,7 @@ network that fits the size and speed you ask for.
 
 1. **Zoo:** choose some trained networks.
 2. **Similarity:** see where they are alike, layer by layer.
-3. **Partition:** cut each into blocks; blocks that do the same job form a set.
+3. **Partition:** cut each into blocks; blocks that work most alike form a set.
 4. **Reassemble:** set a budget; the best hybrid takes one block of every set.
 5. **Runs:** fine-tune it, and see whether it beats the networks it came from.
 """
