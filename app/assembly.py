@@ -1,7 +1,6 @@
 """`Assembly`: all hybrids of a partition with their costs and scores, ready for the sliders."""
 
 import dataclasses
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +41,6 @@ class Assembly:
     cloud: pd.DataFrame
     front: pd.DataFrame
     _program: Program
-    _lock: threading.Lock
 
     @classmethod
     def build(cls, zoo: Zoo, candidates: Candidates, scores: Scores) -> "Assembly":
@@ -51,12 +49,11 @@ class Assembly:
         front = cloud.iloc[pareto_front(cloud["macs"], cloud["score"])]
         # Of the front every point is drawn, of the rest an even sample.
         shown = cloud.sample(min(DRAWN, len(cloud)), random_state=0)
-        return cls(zoo, candidates, scores, program.extremes(), shown, front, program, threading.Lock())
+        return cls(zoo, candidates, scores, program.extremes(), shown, front, program)
 
     def best(self, budget: Budget) -> Choice:
         """The hybrid with the highest predicted score within `budget`; DeryError when none fits."""
-        with self._lock:
-            found = self._program.best(budget)[0]
+        found = self._program.best(budget)[0]
         return dataclasses.replace(found, measured=self.scores.score(found.choice))
 
     def spec(self, hybrid: Choice) -> HybridSpec:

@@ -34,7 +34,6 @@ from dery_core.reassembly import (
 )
 from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec
-from dery_core.units import quantity
 from dery_core.workspace import Workspace
 from dery_core.zoo import SizeMeasure, Zoo, ZooModel, embedded_zoo, family, load_zoo, member_cost
 
@@ -88,7 +87,7 @@ def _with_cost(model: ZooModel) -> ZooModel:
         return model
     try:
         params, macs = _cost(model)
-    except Exception:  # timm's networks raise many kinds; whoever compares this one is told why
+    except DeryError:  # whoever compares this network is told why
         return model
     return replace(
         model,
@@ -247,14 +246,13 @@ def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
 def start_runs(zoo: Zoo, hybrid: HybridSpec, rivals: Iterable[str], protocol: Protocol, epochs: int) -> str:
     """Fine-tune the hybrid, then each rival in the same way; the id of the hybrid's run."""
     recipe = Recipe.default(protocol, epochs)
-    name = f"Hybrid, {quantity(hybrid.macs)} MACs"
     place = str(zoo.path)
     specs = [
         RunSpec(rival, place, TARGET_TASK, member=zoo.model(rival), protocol=protocol, recipe=recipe)
         for rival in rivals
     ]
     # Made last and started first: the newest run stands on top of the list.
-    specs.append(RunSpec(name, place, TARGET_TASK, hybrid=hybrid, protocol=protocol, recipe=recipe))
+    specs.append(RunSpec(hybrid.title, place, TARGET_TASK, hybrid=hybrid, protocol=protocol, recipe=recipe))
     made = [create_run(workspace(), spec) for spec in specs]
     launcher.launch([made[-1], *made[:-1]])
     return made[-1].id

@@ -252,7 +252,7 @@ def tune(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is not None
     }
     spec = RunSpec(
-        name=f"Hybrid, {quantity(hybrid.macs)} MACs" if hybrid else arguments.member,
+        name=hybrid.title if hybrid else arguments.member,
         zoo=str(zoo.path),
         task=task.name,
         hybrid=hybrid,

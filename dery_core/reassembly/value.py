@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dery_core.errors import DeryError
 from dery_core.partition.value import Block
+from dery_core.units import quantity
 from dery_core.values import Value
 from dery_core.zoo.model import ZooModel
 
@@ -67,6 +68,11 @@ class HybridSpec(Value):
 
     def model(self, name: str) -> ZooModel:
         return next(model for model in self.models if model.name == name)
+
+    @property
+    def title(self) -> str:
+        """What lists of runs call it."""
+        return f"Hybrid, {quantity(self.macs)} MACs"
 
     @property
     def source(self) -> ZooModel:

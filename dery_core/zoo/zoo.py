@@ -181,11 +181,22 @@ def _architecture_cost(model_json: str, num_classes: int) -> tuple[int, int]:
     model = ZooModel.from_dict(json.loads(model_json))
     module = build_architecture(model, num_classes)
     params = sum(parameter.numel() for parameter in module.parameters())
-    return params, count_macs(module.eval(), torch.zeros(1, *model.input_size))
+    module.eval()
+    try:
+        return params, count_macs(module, torch.zeros(1, *model.input_size))
+    except Exception as error:  # whatever the network raises
+        size = "×".join(map(str, model.input_size))
+        raise DeryError(
+            f"'{model.name}' doesn't run on an input of {size} ({_first_line(error)}): correct input_size or "
+            "model_kwargs in the zoo file."
+        ) from error
 
 
 def member_cost(model: ZooModel, num_classes: int) -> tuple[int, int]:
-    """Params and MACs (for one image) of the network with a head for `num_classes`."""
+    """Params and MACs (for one image) of the network with a head for `num_classes`.
+
+    DeryError for a network that can't be built or doesn't run on its input size.
+    """
     return _architecture_cost(json.dumps(model.to_dict(), sort_keys=True), num_classes)
 
 

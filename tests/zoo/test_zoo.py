@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dery_core.errors import DeryError
 from dery_core.files import sha256
-from dery_core.zoo import Zoo, ZooModel, build_architecture, family, load_zoo
+from dery_core.zoo import Zoo, ZooModel, build_architecture, family, load_zoo, member_cost
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 TINY: dict[str, Any] = {
@@ -171,6 +171,13 @@ def test_settings_that_would_load_other_files_are_refused(name: str) -> None:
     model = ZooModel.from_dict({**TINY, "model_kwargs": {name: "/etc/passwd"}})
     with pytest.raises(DeryError, match=f"model_kwargs may not hold '{name}'"):
         build_architecture(model)
+
+
+def test_cost_of_a_network_that_does_not_run_on_its_input_is_a_sentence() -> None:
+    # A vision transformer is built for one image size, here 224.
+    model = ZooModel.from_dict({**TINY, "architecture": "vit_tiny_patch16_224", "model_kwargs": {}})
+    with pytest.raises(DeryError, match="'tiny' doesn't run on an input of 3×32×32"):
+        member_cost(model, 3)
 
 
 def test_num_classes_replaces_the_head() -> None:
