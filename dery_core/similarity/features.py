@@ -6,20 +6,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dery_core.data import preprocess
-from dery_core.zoo import Layout, LineGraph, ZooModel
+from dery_core.zoo import LineGraph, ZooModel, channel_means
 
 Features = NDArray[np.float32]
-
-_POOLED_AXES: dict[str, tuple[int, ...]] = {"map": (2, 3), "map_last": (1, 2), "tokens": (1,)}
 
 
 def cut_features(graph: LineGraph, model: ZooModel, images: Tensor, batch_size: int = 64) -> list[Features]:
     """Features (n, d) at every cut, L + 1 matrices, for uint8 `images` (n, 3, H, W).
 
     Cut 0 is the pictures themselves (`pixel_features`), the same for every model. At every other
-    cut the mean over the grid, or over all tokens, class token included: channels remain, as the
-    paper compares them. Runs in eval mode without gradients; the batch size doesn't matter beyond
-    float32 rounding.
+    cut the mean over the grid, or over all tokens, class token included (where several tensors are
+    alive: each one's, side by side): channels remain, as the paper compares them. Runs in eval mode
+    without gradients; the batch size doesn't matter beyond float32 rounding.
     """
     parts: list[list[Tensor]] = [[] for _ in graph.nodes]
     for node in graph.nodes:
@@ -29,15 +27,10 @@ def cut_features(graph: LineGraph, model: ZooModel, images: Tensor, batch_size: 
             x = preprocess(batch, model)
             for part, node, layout in zip(parts, graph.nodes, graph.layouts[1:], strict=True):
                 x = node.module(x)
-                part.append(pooled(x, layout))
+                part.append(channel_means(x.float(), layout))
     return [pixel_features(images), *(torch.cat(part).numpy() for part in parts)]
 
 
 def pixel_features(images: Tensor) -> Features:
     """uint8 (n, 3, H, W) as (n, 3·H·W) in [0, 1]."""
     return (images.flatten(1).float() / 255).numpy()
-
-
-def pooled(x: Tensor, layout: Layout) -> Tensor:
-    """(B, *layout.shape) to its mean over grid or tokens, (B, C)."""
-    return x.float().mean(_POOLED_AXES[layout.kind])

@@ -1,7 +1,7 @@
 """Zoos of trained networks, and networks as line graphs."""
 
 from dery_core.zoo.layout import Layout
-from dery_core.zoo.layout_ops import feature_map, from_feature_map, prefix_tokens
+from dery_core.zoo.layout_ops import channel_means, feature_map, from_feature_map, prefix_tokens
 from dery_core.zoo.line_graph import LineGraph, Node, SizeMeasure
 from dery_core.zoo.model import ZooModel
 from dery_core.zoo.zoo import (
@@ -32,6 +32,7 @@ __all__ = [
     "Node",
     "SizeMeasure",
     "ZooModel",
+    "channel_means",
     "count_macs",
     "feature_map",
     "from_feature_map",

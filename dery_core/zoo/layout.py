@@ -1,8 +1,11 @@
 """`Layout`: how one image's tensor is laid out at a cut."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
+from dery_core.errors import DeryError
 from dery_core.values import Value
 
 
@@ -11,14 +14,43 @@ class Layout(Value):
     """Tensor layout at a cut, batch left out.
 
     `map` is (C, H, W); `map_last` is (H, W, C); `tokens` is (prefix + H·W, C), the class and
-    register tokens first.
+    register tokens first; `vector` is (C), what no position of the image owns.
+
+    `order` is for tokens that don't run along rows: the sizes of the axes that they do run along,
+    outermost first, each with its step in raster order. An 8×8 grid in 4×4 windows has
+    ((2, 32), (2, 4), (4, 8), (4, 1)); without any the tokens are in raster order.
+
+    `streams` are several tensors packed into one (total): each part flattened, in the order of
+    `parts`. `channels` is then the sum over the parts, `height` and `width` the finest part's grid,
+    `prefix` the largest part's; `of_parts` works them out.
     """
 
-    kind: Literal["map", "map_last", "tokens"]
+    kind: Literal["map", "map_last", "tokens", "vector", "streams"]
     channels: int
     height: int
     width: int
     prefix: int = 0
+    order: tuple[tuple[int, int], ...] = ()
+    parts: tuple["Layout", ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.order and not _is_permutation(self.order, self.height * self.width):
+            raise DeryError(f"order {list(self.order)} doesn't run over {self.height}×{self.width} tokens.")
+        if bool(self.parts) != (self.kind == "streams"):
+            raise DeryError("parts belong to a layout of kind 'streams', and such a layout needs some.")
+
+    @classmethod
+    def vector(cls, channels: int) -> Self:
+        """(C) an image, without positions."""
+        return cls("vector", channels, 1, 1)
+
+    @classmethod
+    def of_parts(cls, parts: Sequence["Layout"]) -> Self:
+        """The layout of several tensors packed into one."""
+        finest = max(parts, key=lambda part: part.height * part.width)
+        channels = sum(part.channels for part in parts)
+        prefix = max(part.prefix for part in parts)
+        return cls("streams", channels, finest.height, finest.width, prefix, parts=tuple(parts))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -27,10 +59,28 @@ class Layout(Value):
             return (self.channels, self.height, self.width)
         if self.kind == "map_last":
             return (self.height, self.width, self.channels)
-        return (self.prefix + self.height * self.width, self.channels)
+        if self.kind == "tokens":
+            return (self.prefix + self.height * self.width, self.channels)
+        if self.kind == "vector":
+            return (self.channels,)
+        return (sum(math.prod(part.shape) for part in self.parts),)
 
     def __str__(self) -> str:
+        if self.kind == "streams":
+            return f"{len(self.parts)} streams: {' | '.join(map(str, self.parts))}"
+        if self.kind == "vector":
+            return f"vector of {self.channels}"
         grid = f"{self.height}×{self.width}"
         if self.kind == "tokens":
-            return f"{f'{self.prefix}+' if self.prefix else ''}{grid} tokens × {self.channels}"
+            tokens = "unrolled tokens" if self.order else "tokens"
+            return f"{f'{self.prefix}+' if self.prefix else ''}{grid} {tokens} × {self.channels}"
         return f"{grid} × {self.channels}" if self.kind == "map_last" else f"{self.channels} × {grid}"
+
+
+def _is_permutation(order: Sequence[tuple[int, int]], count: int) -> bool:
+    expected = 1
+    for size, step in sorted(order, key=lambda axis: axis[1]):
+        if step != expected:
+            return False
+        expected *= size
+    return expected == count
