@@ -11,11 +11,13 @@ from dery_core.reassembly.reassemble import brute_force, extremes, reassemble
 from dery_core.reassembly.scores import SCORE_IMAGES, Measured, Scores, measure, sampled, score_candidates
 from dery_core.reassembly.seam import Seam, seam_cost
 from dery_core.reassembly.search import Extremes
+from dery_core.reassembly.style import SEAM_STYLES, SeamStyle
 from dery_core.reassembly.table import HybridRow, hybrid_summary, hybrid_table
 from dery_core.reassembly.value import Budget, Choice, HybridSpec
 
 __all__ = [
     "SCORE_IMAGES",
+    "SEAM_STYLES",
     "BlockFacts",
     "Budget",
     "Candidates",
@@ -30,6 +32,7 @@ __all__ = [
     "Program",
     "Scores",
     "Seam",
+    "SeamStyle",
     "brute_force",
     "build_hybrid",
     "candidates",

@@ -13,6 +13,7 @@ from dery_core.partition import Block, Partition
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.reassembly.head import head_cost
 from dery_core.reassembly.seam import seam_cost
+from dery_core.reassembly.style import SEAM_STYLES, SeamStyle
 from dery_core.reassembly.terms import Choices, Terms
 from dery_core.reassembly.value import HybridSpec
 from dery_core.values import Value
@@ -37,14 +38,22 @@ class Candidates(Value):
     """All hybrids of a partition: one block a stage, one block an equivalence set.
 
     `blocks[i][k]` is stage k of model i, `sets[i][k]` its equivalence set. A candidate is a
-    choice: K model indices, one a stage.
+    choice: K model indices, one a stage. DeryError for a seam style whose grid flows on: there a
+    block's MACs depend on all blocks before it, so a choice has no price that is a sum of terms.
     """
 
     models: tuple[str, ...]
     blocks: tuple[tuple[BlockFacts, ...], ...]
     sets: tuple[tuple[int, ...], ...]
     num_classes: int
-    seam_norm: bool = True
+    seam: SeamStyle = SEAM_STYLES["default"]
+
+    def __post_init__(self) -> None:
+        if self.seam.flows:
+            raise DeryError(
+                f"hybrids can't be searched with {self.seam} seams, for what a block costs would depend on "
+                "all blocks before it: search with default seams and restyle the hybrid found."
+            )
 
     @property
     def k(self) -> int:
@@ -68,13 +77,15 @@ class Candidates(Value):
             for i, left in enumerate(self.blocks):
                 for j, right in enumerate(self.blocks):
                     if i != j:
-                        costs[:, k, i, j] = seam_cost(left[k].output, right[k + 1].input, self.seam_norm)
+                        costs[:, k, i, j] = seam_cost(left[k].output, right[k + 1].input, self.seam)
         return costs
 
     @cached_property
     def head_costs(self) -> NDArray[np.int64]:
         """(2, N): params and MACs of the head on every model's last block."""
-        costs = [head_cost(stages[-1].output, self.num_classes) for stages in self.blocks]
+        costs = [
+            head_cost(stages[-1].output, self.num_classes, self.seam.head_norm) for stages in self.blocks
+        ]
         return np.array(costs, np.int64).T
 
     @cached_property
@@ -131,7 +142,7 @@ class Candidates(Value):
             num_classes=self.num_classes,
             params=params,
             macs=macs,
-            seam_norm=self.seam_norm,
+            seam=self.seam,
             score=score,
         )
 
@@ -163,7 +174,11 @@ def block_facts(graph: LineGraph, block: Block) -> BlockFacts:
 
 
 def candidates(
-    zoo: Zoo, partition: Partition, num_classes: int, seam_norm: bool = True, report: ProgressFn = silent
+    zoo: Zoo,
+    partition: Partition,
+    num_classes: int,
+    seam: SeamStyle = SEAM_STYLES["default"],
+    report: ProgressFn = silent,
 ) -> Candidates:
     """Price every block of `partition` in one pass over the zoo's line graphs."""
     tick = Ticker("Costs", len(partition.models), "models", report)
@@ -172,4 +187,4 @@ def candidates(
         graph = zoo_line_graph(zoo, name)
         blocks.append(tuple(block_facts(graph, block) for block in stages))
         tick()
-    return Candidates(partition.models, tuple(blocks), partition.sets, num_classes, seam_norm)
+    return Candidates(partition.models, tuple(blocks), partition.sets, num_classes, seam)

@@ -16,6 +16,7 @@ from dery_core.partition import Block
 from dery_core.reassembly.candidates import BlockFacts, block_facts
 from dery_core.reassembly.head import Head
 from dery_core.reassembly.seam import Seam
+from dery_core.reassembly.style import SeamStyle
 from dery_core.reassembly.value import HybridSpec
 from dery_core.zoo import LineGraph, Zoo, ZooModel, build_architecture, line_graph, zoo_line_graph
 
@@ -58,11 +59,11 @@ def adjoins(left: Block, right: Block) -> bool:
     return left.model == right.model and left.end == right.start
 
 
-def build_seam(k: int, left: BlockFacts, right: BlockFacts, norm: bool, seed: int) -> Seam:
+def build_seam(k: int, left: BlockFacts, right: BlockFacts, style: SeamStyle, seed: int) -> Seam:
     """The seam after stage k. Its weights depend on its two blocks and `seed`, on nothing else,
     so candidates that share it share its weights too."""
     with _seeded("seam", seed, k, left.block, right.block):
-        return Seam(left.output, right.input, norm)
+        return Seam(left.output, right.input, style)
 
 
 def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
@@ -79,9 +80,9 @@ def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
         if adjoins(left.block, right.block):
             seams.append(nn.Identity())
         else:
-            seams.append(build_seam(k, left, right, spec.seam_norm, seed))
+            seams.append(build_seam(k, left, right, spec.seam_at(k), seed))
     with _seeded("head", seed, spec.blocks[-1], spec.num_classes):
-        head = Head(facts[-1].output, spec.num_classes)
+        head = Head(facts[-1].output, spec.num_classes, spec.seam.head_norm)
     return Hybrid(stages, seams, head).eval()
 
 

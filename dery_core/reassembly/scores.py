@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from dery_core.reassembly.candidates import Candidates
 from dery_core.reassembly.hybrid import adjoins, build_seam
 from dery_core.reassembly.linear import LinearScore, fit_linear
 from dery_core.reassembly.naswot import Codes, Naswot, mean_score, run_with_codes
+from dery_core.reassembly.style import earlier_norm
 from dery_core.values import Value
 from dery_core.workspace import Workspace
 from dery_core.zoo import LineGraph, Zoo, zoo_line_graph
@@ -164,7 +166,7 @@ class _Trie:
             return [run_with_codes(stage, preprocess(images, model)) for images in self.images]
         left = self.candidates.blocks[choice[k - 1]][k - 1]
         if not adjoins(left.block, block):
-            seam = build_seam(k - 1, left, facts, self.candidates.seam_norm, self.seed)
+            seam = build_seam(k - 1, left, facts, self.candidates.seam, self.seed)
             stage.insert(0, seam.eval())
         out = []
         for x, codes in self.stack[k - 1]:
@@ -231,6 +233,15 @@ def _key(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> str:
     models = [zoo.model(name) for name in candidates.models]
     inputs = [(m.architecture, m.model_kwargs, m.input_size, m.mean, m.std) for m in models]
     weights = [zoo.weights_key(name) for name in candidates.models]
-    blocks = [facts.to_dict() for stages in candidates.blocks for facts in stages]
-    settings = (candidates.seam_norm, seed, probe.to_dict(), BATCH_SIZE)
+    blocks = [_without_new(facts.to_dict()) for stages in candidates.blocks for facts in stages]
+    norm = earlier_norm(candidates.seam)
+    settings = (candidates.seam.to_dict() if norm is None else norm, seed, probe.to_dict(), BATCH_SIZE)
     return digest(_METHOD, inputs, weights, blocks, *settings)
+
+
+def _without_new(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts without what a layout says only since there are others: keys of scores already kept stay."""
+    for end in ("input", "output"):
+        new = [key for key in ("order", "parts") if not facts[end][key]]
+        facts[end] = {key: value for key, value in facts[end].items() if key not in new}
+    return facts

@@ -76,8 +76,10 @@ def _rows(facts: Sequence[BlockFacts], spec: HybridSpec) -> list[HybridRow]:
 def _after(facts: BlockFacts, following: BlockFacts | None, spec: HybridSpec) -> tuple[str, tuple[int, int]]:
     """Shapes and cost of what stands between a stage and the next, or of the head."""
     if following is None:
-        return f"{facts.output} → {spec.num_classes} classes", head_cost(facts.output, spec.num_classes)
+        return f"{facts.output} → {spec.num_classes} classes", head_cost(
+            facts.output, spec.num_classes, spec.seam.head_norm
+        )
     if adjoins(facts.block, following.block):
         return "", (0, 0)
-    cost = seam_cost(facts.output, following.input, spec.seam_norm)
+    cost = seam_cost(facts.output, following.input, spec.seam)
     return f"{facts.output} → {following.input}", cost

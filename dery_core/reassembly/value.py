@@ -1,9 +1,11 @@
 """`Budget`, `Choice` and `HybridSpec`: what is allowed, and what was chosen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from dery_core.errors import DeryError
 from dery_core.partition.value import Block
+from dery_core.reassembly.style import SEAM_STYLES, STYLE_BY_NORM, SeamStyle, earlier_norm
 from dery_core.units import quantity
 from dery_core.values import Value
 from dery_core.zoo.model import ZooModel
@@ -45,8 +47,10 @@ class HybridSpec(Value):
     """One block a stage, in order; enough to rebuild the module on another machine.
 
     `models` are the zoo records of the blocks' sources, each once. The input is what the first
-    block's model takes. Between blocks of different models, or blocks that don't adjoin in their
-    own model, stands a stitching layer.
+    block's model takes; a first block that doesn't begin at its model's node 0 gets a new stem.
+    Between blocks of different models, or blocks that don't adjoin in their own model, stands a
+    stitching layer in the style of `seam`; `strides`, one an interval between blocks, replaces the
+    style's stride there.
     """
 
     blocks: tuple[Block, ...]
@@ -54,7 +58,8 @@ class HybridSpec(Value):
     num_classes: int
     params: int
     macs: int
-    seam_norm: bool = True
+    seam: SeamStyle = SEAM_STYLES["default"]
+    strides: tuple[int, ...] = ()
     score: float | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +70,38 @@ class HybridSpec(Value):
         missing = {block.model for block in self.blocks} - {model.name for model in self.models}
         if missing:
             raise DeryError(f"the hybrid has a block of {min(missing)}, but 'models' has no record of it.")
+        if self.strides and len(self.strides) != len(self.blocks) - 1:
+            raise DeryError(
+                f"'strides' has {len(self.strides)} numbers; a hybrid of {len(self.blocks)} blocks needs "
+                f"{len(self.blocks) - 1}, or none."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """In the earlier version's form where that says it all: the digests made of it stay, and with
+        them the names of files and what unfinished runs have saved."""
+        data = super().to_dict()
+        norm = earlier_norm(self.seam)
+        if self.strides or norm is None:
+            return data
+        del data["strides"]
+        names = {"seam": "seam_norm"}
+        return {names.get(key, key): norm if key == "seam" else value for key, value in data.items()}
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "") -> Self:
+        if isinstance(data, dict) and isinstance(data.get("seam_norm"), bool) and "seam" not in data:
+            style = STYLE_BY_NORM[data["seam_norm"]].to_dict()
+            data = {key: value for key, value in data.items() if key != "seam_norm"} | {"seam": style}
+        return super().from_dict(data, where)
+
+    def seam_at(self, k: int) -> SeamStyle:
+        """The style of the seam after stage k."""
+        return replace(self.seam, stride=self.strides[k]) if self.strides else self.seam
+
+    @property
+    def stem(self) -> bool:
+        """Whether it gets a new stem, as its first block begins inside its model."""
+        return self.blocks[0].first_node > 0
 
     def model(self, name: str) -> ZooModel:
         return next(model for model in self.models if model.name == name)

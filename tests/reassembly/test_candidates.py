@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dery_core.errors import DeryError
 from dery_core.partition import Block, Partition
 from dery_core.progress import Progress
-from dery_core.reassembly import Candidates, build_hybrid, candidates
+from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates
 from dery_core.zoo import Zoo
 
 CHOICES = [(0, 1, 2), (2, 1, 0), (1, 1, 0), (0, 2, 2), (1, 0, 1), (2, 2, 2)]
@@ -27,7 +27,7 @@ def test_cost_is_what_the_built_hybrid_measures(
 
 
 def test_cost_without_norm_is_what_the_built_hybrid_measures(zoo: Zoo, partition: Partition) -> None:
-    plain = candidates(zoo, partition, num_classes=3, seam_norm=False)
+    plain = candidates(zoo, partition, num_classes=3, seam=SEAM_STYLES["plain"])
     hybrid = build_hybrid(plain.spec(zoo, (0, 1, 2)), zoo)
     assert plain.cost((0, 1, 2))[0] == sum(p.numel() for p in hybrid.parameters())
 

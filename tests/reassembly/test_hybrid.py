@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from torch import nn
 
 from dery_core.errors import DeryError
 from dery_core.reassembly import (
+    SEAM_STYLES,
     Candidates,
     HybridSpec,
     Seam,
@@ -149,3 +152,23 @@ def test_other_weights_under_the_same_name_are_refused(zoo: Zoo, spec: HybridSpe
 def test_a_block_of_an_unlisted_network_is_refused(spec: HybridSpec) -> None:
     with pytest.raises(DeryError, match="no record of it"):
         HybridSpec.from_dict({**spec.to_dict(), "models": []})
+
+
+def test_a_spec_of_the_earlier_version_is_read(spec: HybridSpec, tmp_path: Path) -> None:
+    earlier = {key: value for key, value in spec.to_dict().items() if key not in ("seam", "strides")}
+    for norm, name in ((True, "default"), (False, "plain")):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({**earlier, "seam_norm": norm}))
+        read = HybridSpec.load(path)
+        assert read.seam == SEAM_STYLES[name]
+        # What the earlier version could say is written as it wrote it: digests made of it stay.
+        assert read.to_dict() == {**earlier, "seam_norm": norm}
+
+
+def test_a_spec_in_another_style_is_kept_in_full(spec: HybridSpec, tmp_path: Path) -> None:
+    styled = dataclasses.replace(spec, seam=SEAM_STYLES["official"], strides=(2, 1))
+    styled.save(tmp_path / "spec.json")
+    assert HybridSpec.load(tmp_path / "spec.json") == styled
+    assert [styled.seam_at(k).stride for k in range(2)] == [2, 1]
+    with pytest.raises(DeryError, match="'strides' has 3 numbers"):
+        dataclasses.replace(spec, strides=(1, 1, 1))
