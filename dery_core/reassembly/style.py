@@ -16,6 +16,8 @@ Activation = Literal["none", "relu", "gelu", "leaky_relu"]
 LEAK = 0.1
 """Slope of the official code's LeakyReLU."""
 
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"none": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU}
+
 
 @dataclass(frozen=True)
 class SeamStyle(Value):
@@ -64,12 +66,7 @@ class SeamStyle(Value):
 
     def make_activation(self) -> nn.Module:
         """A new activation layer."""
-        return {
-            "none": nn.Identity,
-            "relu": nn.ReLU,
-            "gelu": nn.GELU,
-            "leaky_relu": lambda: nn.LeakyReLU(LEAK),
-        }[self.activation]()
+        return nn.LeakyReLU(LEAK) if self.activation == "leaky_relu" else _ACTIVATIONS[self.activation]()
 
     def __str__(self) -> str:
         return next((name for name, style in SEAM_STYLES.items() if style == self), "own")
