@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from dery_core.zoo.axes import channel_axes, possible_layouts
 from dery_core.zoo.layout import Layout
+from dery_core.zoo.layout_rules import found_layouts
 from dery_core.zoo.liveness import is_weighted, overwritten, pooled, single_values
 from dery_core.zoo.recorder import Call, Trace, refs
 
@@ -88,18 +88,12 @@ def _plan(trace: Trace, places: dict[int, Cut], units: list[Unit]) -> Plan:
 
 
 def _usable_places(trace: Trace, prefix: int, refused: frozenset[int]) -> dict[int, Cut]:
-    axes = channel_axes(trace)
-    _, _, height, width = trace.values[0].shape
+    found = found_layouts(trace, prefix)
     barred = overwritten(trace) | refused | {0}
     places = {}
     for position, value in single_values(trace).items():
-        recorded = trace.values[value]
-        if value in barred or not recorded.batched:
-            continue
-        layouts = possible_layouts(recorded.shape, axes[value], (height, width), prefix)
-        if layouts:
-            sure = axes[value].channel is not None and axes[value].raster
-            places[position] = Cut(position, value, tuple(layouts), sure)
+        if value in found and value not in barred:
+            places[position] = Cut(position, value, found[value].layouts, found[value].sure)
     return places
 
 
