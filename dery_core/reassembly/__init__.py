@@ -1,8 +1,9 @@
 """Reassembly: seams, hybrids, their prices and scores, and the best of them under a budget."""
 
-from dery_core.reassembly.candidates import BlockFacts, Candidates, candidates
+from dery_core.reassembly.candidates import BlockFacts, Candidates, block_named, candidates
+from dery_core.reassembly.fit import Fit, fit_report
 from dery_core.reassembly.front import pareto_front
-from dery_core.reassembly.hybrid import Hybrid, build_hybrid, load_hybrid, save_hybrid
+from dery_core.reassembly.hybrid import Hybrid, build_hybrid, load_hybrid, save_hybrid, source_graphs
 from dery_core.reassembly.linear import LinearScore, fit_linear
 from dery_core.reassembly.members import members_within
 from dery_core.reassembly.naswot import Naswot, naswot
@@ -12,7 +13,7 @@ from dery_core.reassembly.scores import SCORE_IMAGES, Measured, Scores, measure,
 from dery_core.reassembly.seam import Seam, seam_cost
 from dery_core.reassembly.search import Extremes
 from dery_core.reassembly.style import SEAM_STYLES, SeamStyle
-from dery_core.reassembly.table import HybridRow, hybrid_summary, hybrid_table
+from dery_core.reassembly.table import HybridRow, hybrid_summary, hybrid_table, priced
 from dery_core.reassembly.value import Budget, Choice, HybridSpec
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Candidates",
     "Choice",
     "Extremes",
+    "Fit",
     "Hybrid",
     "HybridRow",
     "HybridSpec",
@@ -33,11 +35,13 @@ __all__ = [
     "Scores",
     "Seam",
     "SeamStyle",
+    "block_named",
     "brute_force",
     "build_hybrid",
     "candidates",
     "extremes",
     "fit_linear",
+    "fit_report",
     "hybrid_summary",
     "hybrid_table",
     "load_hybrid",
@@ -45,9 +49,11 @@ __all__ = [
     "members_within",
     "naswot",
     "pareto_front",
+    "priced",
     "reassemble",
     "sampled",
     "save_hybrid",
     "score_candidates",
     "seam_cost",
+    "source_graphs",
 ]

@@ -1,5 +1,6 @@
 """`Candidates`: what every block, seam and head costs, so that any choice of blocks has its price."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,6 +172,22 @@ def block_facts(graph: LineGraph, block: Block) -> BlockFacts:
         input=graph.layouts[block.start],
         output=graph.layouts[block.end],
     )
+
+
+def block_named(graph: LineGraph, first: str, last: str = "") -> Block:
+    """The block from node `first` to node `last` (the same without), by their names: module paths
+    such as "layer1.0". DeryError, with close names, when the graph has no such node."""
+    return Block(graph.name, _position(graph, first), _position(graph, last or first))
+
+
+def _position(graph: LineGraph, name: str) -> int:
+    names = [node.name for node in graph.nodes]
+    if name in names:
+        return names.index(name)
+    listed = " or ".join(
+        f"'{other}'" for other in difflib.get_close_matches(name, names, cutoff=0.4) or names[:3]
+    )
+    raise DeryError(f"{graph.name} has no node '{name}': did you mean {listed}?")
 
 
 def candidates(

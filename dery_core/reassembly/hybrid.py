@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from dery_core.errors import DeryError
 from dery_core.files import atomic_path, digest
 from dery_core.partition import Block
-from dery_core.reassembly.candidates import BlockFacts, block_facts
+from dery_core.reassembly.candidates import BlockFacts
+from dery_core.reassembly.flow import placed_blocks
 from dery_core.reassembly.head import Head
 from dery_core.reassembly.seam import Seam
+from dery_core.reassembly.stem import Stem
 from dery_core.reassembly.style import SeamStyle
-from dery_core.reassembly.value import HybridSpec
+from dery_core.reassembly.value import HybridSpec, adjoins
 from dery_core.zoo import LineGraph, Zoo, ZooModel, build_architecture, line_graph, zoo_line_graph
 
 _SPEC_FILE = "hybrid.json"
@@ -28,35 +30,49 @@ class Hybrid(nn.Module):
     """A reassembled network (the paper's section 3.3).
 
     `stages` are the reused blocks; `seams[k]` stands between stages k and k+1 (an Identity where
-    two blocks adjoin in one model); `head` classifies. Takes images preprocessed for the first
-    block's model, gives logits (B, classes).
+    two blocks adjoin in one model); `head` classifies. `stem` is an Identity unless the first block
+    begins inside its model. Takes images preprocessed for the first block's model, gives logits
+    (B, classes).
     """
 
-    def __init__(self, stages: Sequence[nn.Sequential], seams: Sequence[nn.Module], head: nn.Module) -> None:
+    def __init__(
+        self,
+        stages: Sequence[nn.Sequential],
+        seams: Sequence[nn.Module],
+        head: nn.Module,
+        stem: nn.Module | None = None,
+    ) -> None:
         super().__init__()
+        self.stem = nn.Identity() if stem is None else stem
         self.stages = nn.ModuleList(stages)
         self.seams = nn.ModuleList(seams)
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stages[0](images)
-        for seam, stage in zip(self.seams, self.stages[1:], strict=True):
-            x = stage(seam(x))
-        return self.head(x)
+        x = images
+        for module in self.chain():
+            x = module(x)
+        return x
+
+    def chain(self) -> list[nn.Module]:
+        """What an image passes, in order: stem, first block, seam, second block … head."""
+        modules: list[nn.Module] = [self.stem]
+        for stage, following in zip(self.stages, [*self.seams, self.head], strict=True):
+            modules += [stage, following]
+        return modules
 
     def reused_modules(self) -> list[nn.Module]:
         """The blocks taken from the zoo, in order."""
         return list(self.stages)
 
+    def fresh_modules(self) -> list[nn.Module]:
+        """What is new, in order: a stem, the seams, the head."""
+        return [module for module in (self.stem, *self.seams, self.head) if type(module) is not nn.Identity]
+
     def new_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the seams and the head: what frozen-tuning trains."""
-        yield from self.seams.parameters()
-        yield from self.head.parameters()
-
-
-def adjoins(left: Block, right: Block) -> bool:
-    """Whether `right` follows `left` in one model, so that no seam is needed."""
-    return left.model == right.model and left.end == right.start
+        """Parameters of what is new: what frozen-tuning trains."""
+        for module in self.fresh_modules():
+            yield from module.parameters()
 
 
 def build_seam(k: int, left: BlockFacts, right: BlockFacts, style: SeamStyle, seed: int) -> Seam:
@@ -69,11 +85,12 @@ def build_seam(k: int, left: BlockFacts, right: BlockFacts, style: SeamStyle, se
 def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
     """The hybrid of `spec` in eval mode, its blocks with the zoo's weights, or random ones without a zoo.
 
-    Blocks are copies: no two share weights. Seams and head are initialised from `seed`.
-    DeryError when the zoo has no such model, other weights, or no such block.
+    Blocks are copies: no two share weights. Stem, seams and head are initialised from `seed`.
+    DeryError when the zoo has no such model, other weights, or no such block, or when a block doesn't
+    run on what a seam that doesn't resize gives it.
     """
     graphs = source_graphs(spec, zoo)
-    facts = [block_facts(graphs[block.model], block) for block in spec.blocks]
+    facts = placed_blocks(spec, graphs)
     stages = [_stage(graphs[block.model], block) for block in spec.blocks]
     seams: list[nn.Module] = []
     for k, (left, right) in enumerate(zip(facts, facts[1:], strict=False)):
@@ -83,7 +100,14 @@ def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
             seams.append(build_seam(k, left, right, spec.seam_at(k), seed))
     with _seeded("head", seed, spec.blocks[-1], spec.num_classes):
         head = Head(facts[-1].output, spec.num_classes, spec.seam.head_norm)
-    return Hybrid(stages, seams, head).eval()
+    return Hybrid(stages, seams, head, _build_stem(spec, facts[0], seed)).eval()
+
+
+def _build_stem(spec: HybridSpec, first: BlockFacts, seed: int) -> Stem | None:
+    if not spec.stem:
+        return None
+    with _seeded("stem", seed, first.block):
+        return Stem(first.input, spec.seam)
 
 
 def save_hybrid(hybrid: Hybrid, spec: HybridSpec, folder: Path) -> None:

@@ -1,14 +1,15 @@
 """A hybrid as people read it: one row a stage, and torchinfo's summary."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from dery_core.reassembly.candidates import BlockFacts, Candidates, block_facts
+from dery_core.reassembly.candidates import BlockFacts, Candidates
+from dery_core.reassembly.fit import Fit, built_blocks, fits_between, known_blocks
+from dery_core.reassembly.flow import placed_blocks
 from dery_core.reassembly.head import head_cost
-from dery_core.reassembly.hybrid import adjoins, build_hybrid, source_graphs
-from dery_core.reassembly.seam import seam_cost
+from dery_core.reassembly.hybrid import build_hybrid, source_graphs
 from dery_core.reassembly.value import HybridSpec
-from dery_core.zoo import Zoo
+from dery_core.zoo import LineGraph, Zoo
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class HybridRow:
     """One stage. Nodes are named as in the source network.
 
     `seam` is what stands after the stage, as `from → to` shapes: the stitching layer to the next
-    stage, the head after the last, empty where two blocks adjoin in one model.
+    stage, the head after the last, empty where two blocks adjoin in one model; `fit` says what a
+    stitching layer bridges. A new stem is a row of its own before stage 0, without a model.
     """
 
     stage: int
@@ -29,6 +31,7 @@ class HybridRow:
     seam: str
     seam_params: int
     seam_macs: int
+    fit: Fit | None = None
 
 
 def hybrid_table(spec: HybridSpec, zoo: Zoo | None, candidates: Candidates | None = None) -> list[HybridRow]:
@@ -37,7 +40,18 @@ def hybrid_table(spec: HybridSpec, zoo: Zoo | None, candidates: Candidates | Non
     With the `candidates` that the hybrid was chosen from, the figures come from there at once;
     without, its source networks are built and cut again (with random weights when `zoo` is None).
     """
-    return _rows(_known_facts(spec, candidates) or _built_facts(spec, zoo), spec)
+    known = None if candidates is None else known_blocks(spec, candidates)
+    if known is not None:
+        return _rows(spec, known, known)
+    graphs = source_graphs(spec, zoo)
+    return _rows(spec, built_blocks(spec, graphs), placed_blocks(spec, graphs))
+
+
+def priced(spec: HybridSpec, graphs: Mapping[str, LineGraph]) -> HybridSpec:
+    """The hybrid with its params and MACs, in closed form from the line graphs of its networks."""
+    rows = _rows(spec, built_blocks(spec, graphs), placed_blocks(spec, graphs))
+    params = sum(row.params + row.seam_params for row in rows)
+    return replace(spec, params=params, macs=sum(row.macs + row.seam_macs for row in rows))
 
 
 def hybrid_summary(spec: HybridSpec, depth: int = 3) -> str:
@@ -49,37 +63,27 @@ def hybrid_summary(spec: HybridSpec, depth: int = 3) -> str:
     return str(summary(hybrid, size, depth=depth, device="cpu", mode="eval", verbose=0))
 
 
-def _known_facts(spec: HybridSpec, candidates: Candidates | None) -> list[BlockFacts] | None:
-    if candidates is None:
-        return None
-    known = {facts.block: facts for stages in candidates.blocks for facts in stages}
-    facts = [known.get(block) for block in spec.blocks]
-    return None if None in facts else [each for each in facts if each is not None]
-
-
-def _built_facts(spec: HybridSpec, zoo: Zoo | None) -> list[BlockFacts]:
-    graphs = source_graphs(spec, zoo)
-    return [block_facts(graphs[block.model], block) for block in spec.blocks]
-
-
-def _rows(facts: Sequence[BlockFacts], spec: HybridSpec) -> list[HybridRow]:
-    rows = []
-    for stage, each in enumerate(facts):
-        following = facts[stage + 1] if stage + 1 < len(facts) else None
-        seam, (params, macs) = _after(each, following, spec)
-        names = (each.block.model, each.first_name, each.last_name)
-        count = each.block.end - each.block.start
-        rows.append(HybridRow(stage, *names, count, each.params, each.macs, seam, params, macs))
+def _rows(spec: HybridSpec, built: Sequence[BlockFacts], placed: Sequence[BlockFacts]) -> list[HybridRow]:
+    fits = {fit.stage: fit for fit in fits_between(spec, built, placed)}
+    rows = [_stem_row(fits[-1])] if spec.stem else []
+    for stage, facts in enumerate(placed):
+        last = stage + 1 == len(placed)
+        seam, params, macs = _head(spec, facts) if last else _seam(fits.get(stage))
+        names = (facts.block.model, facts.first_name, facts.last_name)
+        count = facts.block.end - facts.block.start
+        cost = (facts.params, facts.macs)
+        rows.append(HybridRow(stage, *names, count, *cost, seam, params, macs, fits.get(stage)))
     return rows
 
 
-def _after(facts: BlockFacts, following: BlockFacts | None, spec: HybridSpec) -> tuple[str, tuple[int, int]]:
-    """Shapes and cost of what stands between a stage and the next, or of the head."""
-    if following is None:
-        return f"{facts.output} → {spec.num_classes} classes", head_cost(
-            facts.output, spec.num_classes, spec.seam.head_norm
-        )
-    if adjoins(facts.block, following.block):
-        return "", (0, 0)
-    cost = seam_cost(facts.output, following.input, spec.seam)
-    return f"{facts.output} → {following.input}", cost
+def _stem_row(fit: Fit) -> HybridRow:
+    return HybridRow(-1, "", "new stem", "new stem", 1, fit.params, fit.macs, "", 0, 0, fit)
+
+
+def _seam(fit: Fit | None) -> tuple[str, int, int]:
+    return ("", 0, 0) if fit is None else (f"{fit.source} → {fit.target}", fit.params, fit.macs)
+
+
+def _head(spec: HybridSpec, facts: BlockFacts) -> tuple[str, int, int]:
+    cost = head_cost(facts.output, spec.num_classes, spec.seam.head_norm)
+    return f"{facts.output} → {spec.num_classes} classes", *cost

@@ -115,3 +115,8 @@ class HybridSpec(Value):
     def source(self) -> ZooModel:
         """The model whose input the hybrid takes: the first block's."""
         return self.model(self.blocks[0].model)
+
+
+def adjoins(left: Block, right: Block) -> bool:
+    """Whether `right` follows `left` in one model, so that no seam is needed."""
+    return left.model == right.model and left.end == right.start
