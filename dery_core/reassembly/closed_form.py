@@ -71,7 +71,7 @@ class ClosedForm(Value):
         )
 
 
-class Flow:
+class Feed:
     """What the first part of a network gives for some images, batch by batch: kept while it fits
     `kept_bytes`, computed again from the last kept stage otherwise."""
 
@@ -129,10 +129,10 @@ def fit_closed_form(
     seams = [seam for seam in hybrid.seams if isinstance(seam, Seam)]
     tick = Ticker("Closed-form start", (len(seams) + 1) * len(images), "images", report)
     with torch.no_grad(), _evaluating(hybrid):
-        flow = Flow(batches)
-        flow.then(lambda x: preprocess(x.to(device), spec.source), hybrid.stages[0])
-        fits = fit_seams(hybrid, spec, flow, own, ridge, tick)
-        head = fit_head(hybrid, flow, labels[order], tick)
+        feed = Feed(batches)
+        feed.then(lambda x: preprocess(x.to(device), spec.source), hybrid.stages[0])
+        fits = fit_seams(hybrid, spec, feed, own, ridge, tick)
+        head = fit_head(hybrid, feed, labels[order], tick)
     return ClosedForm(tuple(fits), head.penalty, head.top1, len(images))
 
 
@@ -152,31 +152,31 @@ def own_features(
 def fit_seams(
     hybrid: Hybrid,
     spec: HybridSpec,
-    flow: Flow,
+    feed: Feed,
     own: Own,
     penalties: Sequence[float] = PENALTIES,
     tick: Callable[[int], None] = lambda images: None,
 ) -> list[SeamFit]:
-    """Fit every seam of a hybrid in eval mode; `flow`, which begins behind stage 0, ends behind the
+    """Fit every seam of a hybrid in eval mode; `feed`, which begins behind stage 0, ends behind the
     last stage. `tick` is told of every batch's images, once a seam."""
     fits = []
     for seam, stage, block in zip(hybrid.seams, hybrid.stages[1:], spec.blocks[1:], strict=True):
         fit = SeamFit()
         if isinstance(seam, Seam):
-            calibrate(seam, flow)
-            fit = _fit_seam(seam, flow, *own(block.model, block.start), penalties, tick)
+            calibrate(seam, feed)
+            fit = _fit_seam(seam, feed, *own(block.model, block.start), penalties, tick)
         fits.append(fit)
-        flow.then(seam, stage)
+        feed.then(seam, stage)
     return fits
 
 
-def calibrate(seam: Seam, flow: Flow) -> None:
+def calibrate(seam: Seam, feed: Feed) -> None:
     """Give the seam's batch normalisation the statistics of what it receives, and a neutral scale."""
     if not isinstance(seam.norm, nn.BatchNorm2d):
         return
     moments = [torch.zeros(seam.norm.num_features, dtype=torch.float64) for _ in range(2)]
     rows = 0
-    for x in flow:
+    for x in feed:
         received = _rows(_received(seam, seam.norm, x)).double()
         moments[0] += received.sum(0).cpu()
         moments[1] += received.square().sum(0).cpu()
@@ -189,12 +189,12 @@ def calibrate(seam: Seam, flow: Flow) -> None:
 
 
 def fit_head(
-    hybrid: Hybrid, flow: Flow, labels: Tensor, tick: Callable[[int], None] = lambda images: None
+    hybrid: Hybrid, feed: Feed, labels: Tensor, tick: Callable[[int], None] = lambda images: None
 ) -> RidgeHead:
-    """Fit the linear layer of a hybrid's head to the labels; `flow` ends behind the last stage."""
+    """Fit the linear layer of a hybrid's head to the labels; `feed` ends behind the last stage."""
     head, features = hybrid.head, []
     assert isinstance(head, Head)
-    for x in flow:
+    for x in feed:
         features.append(_received(head, head.classifier, x))
         tick(len(x))
     fitted = fit_ridge_head(torch.cat(features), labels, head.classifier.out_features)
@@ -211,7 +211,7 @@ def write_linear(layer: nn.Linear, fitted: RidgeHead) -> None:
 
 def _fit_seam(
     seam: Seam,
-    flow: Flow,
+    feed: Feed,
     layout: Layout,
     wanted: Iterable[Tensor],
     penalties: Sequence[float],
@@ -222,7 +222,7 @@ def _fit_seam(
     if (seam.target.height, seam.target.width) != (layout.height, layout.width):
         return SeamFit(remark=f"left random, as it doesn't give the next block's own {layout}")
     features, tokens = _Sums(1), _Sums(seam.target.prefix)
-    for x, y in zip(flow, wanted, strict=True):
+    for x, y in zip(feed, wanted, strict=True):
         given = _received(seam, seam.conv, x)
         rows = F.unfold(given, seam.conv.kernel_size, stride=seam.conv.stride).mT
         features.add([rows], [feature_map(y, layout).flatten(2).mT])
