@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dery_core.errors import DeryError
 from dery_core.progress import ProgressFn, Ticker, silent
-from dery_core.zoo.costs import chain_macs, chain_params
+from dery_core.zoo.costs import chain_params
 from dery_core.zoo.cutting import Plan, plan_cuts
 from dery_core.zoo.emitting import Emitter
 from dery_core.zoo.layout import Layout
@@ -18,6 +18,7 @@ from dery_core.zoo.line_graph import LineGraph, Node
 from dery_core.zoo.naming import node_names
 from dery_core.zoo.probing import probe_layout, quadrant_features, quadrant_inputs
 from dery_core.zoo.recorder import BatchDependence, Ref, Trace, merge_batches, record
+from dery_core.zoo.sketching import device_of, sketch, twin
 
 if TYPE_CHECKING:
     from dery_core.zoo.zoo import Zoo
@@ -25,40 +26,46 @@ if TYPE_CHECKING:
 _BATCHES = (2, 1)
 
 
-def line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str = "") -> LineGraph:
+def line_graph(
+    model: nn.Module, input_size: tuple[int, int, int], name: str = "", check: bool = True
+) -> LineGraph:
     """The line graph of an image classifier that takes (B, *input_size) and gives (B, classes).
 
     The model is left as it is: the nodes hold copies of its modules, in eval mode, and a module used
-    in several nodes becomes several. Composed they equal the model bit for bit, checked here at two
-    batch sizes on the given weights and on perturbed ones. DeryError, with the reason, for a network
-    that can't be cut so.
+    in several nodes becomes several. Composed they equal the model bit for bit, checked here on the
+    given weights with one image and on perturbed ones with two. DeryError, with the reason, for a
+    network that can't be cut so.
+
+    What a node's `macs` count is what the model runs between its two cuts, so they sum to the
+    model's: a value that depends on weights alone counts where the model computes it, though every
+    node that reads it computes it again.
+
+    Without `check`, or for a model on the meta device, nothing runs on real numbers: the nodes are
+    on the meta device, and where the operations leave a layout open it is the likeliest.
     """
     name = name or type(model).__name__
+    check = check and device_of(model).type != "meta"
     # going through train mode drops what some networks precompute from their weights for eval mode
-    fresh = copy.deepcopy(model)
+    fresh = copy.deepcopy(model) if check else sketch(model)[0]
     fresh.train()
     fresh.eval()
-    work = copy.deepcopy(fresh)
-    inputs = [_images(input_size, batch, _device(work)) for batch in _BATCHES]
-    expected = [_run(work, images, name) for images in inputs]
-    trace = _record(work, inputs, name)
-    plan, layouts = _plan(trace, work, input_size)
+    trace = _trace(fresh, input_size, name)
+    plan, layouts = _plan(trace, fresh, input_size)
     if len(plan.cuts) < 2:
         raise DeryError(f"{name} can't be cut: {_reason(plan)}.")
-    shared, paths = _emit(trace, fresh, plan)
-    # copied before anything runs: a copy that has run keeps what it precomputed from these weights
-    modules = [copy.deepcopy(module) for module in shared]
-    _check([copy.deepcopy(module) for module in shared], inputs, expected, name)
-    params, macs = chain_params(shared), chain_macs(_emit(trace, work, plan)[0], inputs[1])
+    macs = _macs(trace, plan)
     if 2 * macs[-1] > sum(macs):
         raise DeryError(
             f"{name} can't be cut: most of its work lies behind the last place where a single tensor "
             "carries everything on."
         )
-    _perturb(fresh)
-    _check(shared, inputs, [_run(fresh, images, name) for images in inputs], name)
+    shared, paths = _emit(trace, fresh, plan)
+    # copied before anything runs: a copy that has run keeps what it precomputed from these weights
+    modules = [copy.deepcopy(module) for module in shared]
+    if check:
+        _check(fresh, shared, input_size, name)
     names = [*node_names(plan, paths), "head"]
-    *nodes, head = [Node(*parts) for parts in zip(names, modules, params, macs, strict=True)]
+    *nodes, head = [Node(*parts) for parts in zip(names, modules, chain_params(shared), macs, strict=True)]
     return LineGraph(name, input_size, tuple(nodes), head, (Layout("map", *input_size), *layouts))
 
 
@@ -82,8 +89,45 @@ def check_zoo(zoo: "Zoo", report: ProgressFn = silent) -> dict[str, str]:
     return faults
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
+def _trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
+    """The model's forward pass, recorded without numbers where it runs without."""
+    real = device_of(model).type != "meta"
+    try:
+        trace = _sketched_trace(model, size)
+    except Exception as error:  # whatever the network raises without numbers
+        if not real:
+            raise DeryError(
+                f"{name} can't be cut without running it on real numbers: {_first_line(error)}."
+            ) from error
+        trace = _real_trace(model, size, name)
+    if not isinstance(trace.output, Ref):
+        kind = type(trace.output).__name__
+        raise DeryError(f"{name} can't be cut: it returns a {kind}, not one tensor of logits.")
+    return trace
+
+
+def _sketched_trace(model: nn.Module, size: tuple[int, int, int]) -> Trace:
+    traces = []
+    for batch in _BATCHES:
+        # a sketch for each: what one forward pass leaves behind isn't computed in the next
+        drawn, originals = sketch(model)
+        trace = record(drawn, torch.empty(batch, *size, device="meta"))
+        for recorded in trace.values:
+            if recorded.constant is not None and recorded.constant.is_meta:
+                recorded.constant = originals[id(recorded.constant)]
+        traces.append(trace)
+    return merge_batches(*traces)
+
+
+def _real_trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
+    work = twin(model)
+    inputs = [_images(size, batch, device_of(model)) for batch in _BATCHES]
+    for images in inputs:  # it fills whatever the model computes once and keeps
+        _run(work, images, name)
+    try:
+        return merge_batches(*(record(work, images) for images in inputs))
+    except BatchDependence as error:
+        raise DeryError(f"{name} can't be cut: {error}.") from error
 
 
 def _images(size: tuple[int, int, int], batch: int, device: torch.device) -> Tensor:
@@ -91,25 +135,13 @@ def _images(size: tuple[int, int, int], batch: int, device: torch.device) -> Ten
 
 
 def _run(model: nn.Module, images: Tensor, name: str) -> Tensor:
-    """The model's output. It also fills whatever the model computes once and keeps."""
     try:
         with torch.no_grad():
-            logits = model(images)
+            logits: Tensor = model(images)
     except Exception as error:  # whatever the network raises
         size = "×".join(map(str, images.shape[1:]))
         raise DeryError(f"{name} doesn't run on an input of {size}: {_first_line(error)}.") from error
-    if not isinstance(logits, Tensor):
-        raise DeryError(
-            f"{name} can't be cut: it returns a {type(logits).__name__}, not one tensor of logits."
-        )
     return logits
-
-
-def _record(model: nn.Module, inputs: Sequence[Tensor], name: str) -> Trace:
-    try:
-        return merge_batches(record(model, inputs[0]), record(model, inputs[1]))
-    except BatchDependence as error:
-        raise DeryError(f"{name} can't be cut: {error}.") from error
 
 
 def _plan(trace: Trace, model: nn.Module, size: tuple[int, int, int]) -> tuple[Plan, list[Layout]]:
@@ -121,9 +153,12 @@ def _plan(trace: Trace, model: nn.Module, size: tuple[int, int, int]) -> tuple[P
         plan = plan_cuts(trace, prefix, frozenset(v for v, layout in known.items() if layout is None))
         open_cuts = [cut for cut in plan.cuts if cut.value not in known]
         known.update({cut.value: cut.layouts[0] for cut in open_cuts if cut.sure})
+        device = device_of(model)
+        if device.type == "meta":
+            return plan, [cut.layouts[0] for cut in plan.cuts]
         if not all(cut.sure for cut in open_cuts):
-            modules, _ = _emit(trace, model, plan)
-            features = quadrant_features(modules[:-1], quadrant_inputs(size, _device(model)))
+            modules, _ = _emit(trace, twin(model), plan)
+            features = quadrant_features(modules[:-1], quadrant_inputs(size, device))
             for cut, tensor in zip(plan.cuts, features, strict=True):
                 if cut.value not in known:
                     known[cut.value] = probe_layout(tensor, cut.layouts)
@@ -147,13 +182,23 @@ def _emit(trace: Trace, model: nn.Module, plan: Plan) -> tuple[list[nn.Module], 
     return modules, paths
 
 
-def _check(
-    modules: Sequence[nn.Module], inputs: Sequence[Tensor], expected: Sequence[Tensor], name: str
-) -> None:
-    for images, logits in zip(inputs, expected, strict=True):
+def _macs(trace: Trace, plan: Plan) -> list[int]:
+    """Of every node and the head."""
+    places = [0, *(cut.position for cut in plan.cuts), len(trace.ops)]
+    return [sum(op.macs for op in trace.ops[start:end]) for start, end in pairwise(places)]
+
+
+def _check(model: nn.Module, modules: Sequence[nn.Module], size: tuple[int, int, int], name: str) -> None:
+    """Whether the modules, which share the model's parameters, compose to it. The model is not the
+    same afterwards."""
+    for perturbed, batch in ((False, 1), (True, 2)):
+        if perturbed:
+            _perturb(model)
+        images = _images(size, batch, device_of(model))
+        logits = _run(twin(model), images, name)
         with torch.no_grad():
             for module in modules:
-                images = module(images)
+                images = twin(module)(images)
         if not torch.equal(images, logits):
             raise DeryError(
                 f"{name} can't be cut: its nodes put together don't give the network's own output."

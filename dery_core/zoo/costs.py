@@ -21,12 +21,17 @@ def chain_macs(modules: Sequence[nn.Module], tensor: Tensor) -> list[int]:
     macs = []
     with torch.no_grad():
         for module in modules:
-            counter = FlopCounterMode(display=False)
-            counter.mod_tracker = _OneModule()  # type: ignore[assignment]
-            with counter:
+            with flop_counter() as counter:
                 tensor = module(tensor)
             macs.append(counter.get_total_flops() // 2)
     return macs
+
+
+def flop_counter() -> FlopCounterMode:
+    """torch's counter, without its table and without hooks on other modules."""
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _OneModule()  # type: ignore[assignment]
+    return counter
 
 
 def chain_params(modules: Sequence[nn.Module]) -> list[int]:

@@ -5,6 +5,7 @@ other models meanwhile.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.fx.node import map_aggregate
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
+
+from dery_core.zoo.costs import flop_counter
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class RecordedTensor:
 
 @dataclass
 class Op:
-    """One torch function call. `mutated` maps a new value to the value it overwrites in place.
+    """One torch function call. `mutated` maps a new value to the value it overwrites in place;
+    `macs` are its multiply-accumulates.
 
     A module call that ran no operation (a dropout in eval mode) is an Op without function, so that
     it keeps its place in the network.
@@ -62,6 +66,7 @@ class Op:
     inputs: tuple[int, ...]
     mutated: dict[int, int]
     depends: bool
+    macs: int = 0
 
     @property
     def name(self) -> str:
@@ -120,14 +125,18 @@ def refs(tree: Any) -> list[int]:
 
 
 def record(model: nn.Module, images: Tensor) -> Trace:
-    """Trace of `model(images)`. The model keeps its weights and mode; its own hooks still run."""
+    """Trace of `model(images)`. The model keeps its weights and mode; its own hooks still run.
+
+    On the meta device everything that the model makes goes there too.
+    """
     recorder = _Recorder(model, images)
     handles = []
     for path, module in model.named_modules():
         handles.append(module.register_forward_pre_hook(recorder.entering(path), with_kwargs=True))
         handles.append(module.register_forward_hook(recorder.leaving, with_kwargs=True))
+    device = torch.device("meta") if images.is_meta else nullcontext()
     try:
-        with torch.no_grad(), recorder:
+        with torch.no_grad(), recorder.counter, device, recorder:
             model(images)
     finally:
         for handle in handles:
@@ -142,6 +151,7 @@ class _Recorder(TorchFunctionMode):
         self.ops: list[Op] = []
         self.calls: list[Call] = []
         self.stack: list[int] = []
+        self.counter = flop_counter()
         # weak: a freed tensor's id may come back as another tensor
         self.known: Any = WeakIdKeyDictionary()
         self.names = {id(t): name for name, t in [*model.named_parameters(), *model.named_buffers()]}
@@ -152,7 +162,9 @@ class _Recorder(TorchFunctionMode):
         given = self._encode((args, kwargs))
         tensors = _tensors((args, kwargs))
         versions = [t._version for t in tensors]
+        counted = self.counter.get_total_flops()
         out = function(*args, **kwargs)
+        macs = (self.counter.get_total_flops() - counted) // 2
         changed = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
         made = _tensors(out)
         if not made and not changed:
@@ -162,6 +174,7 @@ class _Recorder(TorchFunctionMode):
             out = out.detach()
             made = [out]
         self._add(function, given, out, made, changed)
+        self.ops[-1].macs = macs
         return out
 
     def _add(self, function: Any, given: Any, out: Any, made: list[Tensor], changed: list[Tensor]) -> None:
@@ -249,7 +262,8 @@ class BatchDependence(ValueError):
 
 
 def merge_batches(first: Trace, second: Trace) -> Trace:
-    """`first`, with every integer that follows the batch size replaced by a `BatchInt`.
+    """`first`, with every integer that follows the batch size replaced by a `BatchInt`, and
+    with the second's MACs.
 
     The two traces are of the same model at two batch sizes. BatchDependence when they don't run
     the same operations.
@@ -280,6 +294,7 @@ def merge_batches(first: Trace, second: Trace) -> Trace:
         if op.function != other.function and op.name != other.name:
             raise BatchDependence("it runs other operations at another batch size")
         op.args, op.kwargs = merge(op.args, other.args), merge(op.kwargs, other.kwargs)
+        op.macs = other.macs
     for call, twin in zip(first.calls, second.calls, strict=True):
         call.args, call.kwargs = merge(call.args, twin.args), merge(call.kwargs, twin.kwargs)
     return first

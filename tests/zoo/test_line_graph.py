@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -279,6 +280,63 @@ def test_what_cannot_be_cut_is_refused_by_name_with_the_reason(model: nn.Module,
         line_graph(model, SIZE, "mynet")
 
 
+def test_without_check_everything_is_the_same_but_the_numbers() -> None:
+    class Caching(Net):
+        """Makes a tensor from weights at the first call, and keeps it."""
+
+        kept: Tensor | None = None
+
+        def between(self, x: Tensor) -> Tensor:
+            if self.kept is None:
+                self.kept = torch.arange(8.0)[:, None, None] * self.blocks[0].first.bias[0].detach()
+            return x + self.kept
+
+    model = Caching()
+    real, drawn = line_graph(model, SIZE), line_graph(model, SIZE, check=False)
+    assert drawn.layouts == real.layouts
+    for node, other in zip([*real.nodes, real.head], [*drawn.nodes, drawn.head], strict=True):
+        assert (node.name, node.params, node.macs) == (other.name, other.params, other.macs)
+        assert all(parameter.is_meta for parameter in other.module.parameters())
+    assert torch.equal(real(_images(2)), model.eval()(_images(2)))
+
+
+def test_a_network_without_numbers_is_cut_without_check() -> None:
+    with torch.device("meta"):
+        graph = line_graph(Net(), SIZE)
+    assert [node.name for node in graph.nodes] == ["conv", "blocks.0", "blocks.1"]
+
+
+class ByNumbers(Net):
+    """What it does depends on the numbers that it is given."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x.tanh() if bool(self.fc.weight.sum() < 1e9) else x
+
+
+def test_a_network_that_needs_real_numbers_is_run_on_them() -> None:
+    model = ByNumbers().eval()
+    graph = line_graph(model, SIZE)
+    assert torch.equal(graph(_images(2)), model(_images(2)))
+
+
+def test_a_network_that_needs_real_numbers_is_refused_without_check() -> None:
+    with pytest.raises(DeryError, match="^mynet can't be cut without running it on real numbers: .*\\.$"):
+        line_graph(ByNumbers(), SIZE, "mynet", check=False)
+
+
+def test_what_a_network_computes_from_weights_counts_once_however_many_nodes_read_it() -> None:
+    class Biased(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            bias = torch.eye(8) @ self.fc.weight.T
+            x = self.blocks[0](self.conv(x)) + bias.mean()
+            return self.fc((self.blocks[1](x) + bias.amax()).mean((2, 3)))
+
+    model = Biased()
+    plain = line_graph(Net(), SIZE)
+    graph = line_graph(model, SIZE)
+    assert graph.macs == plain.macs + 8 * 8 * 4
+
+
 def test_an_input_that_does_not_fit_is_told() -> None:
     with pytest.raises(DeryError, match="mynet doesn't run on an input of 1×16×16"):
         line_graph(Net(), (1, 16, 16), "mynet")
@@ -290,11 +348,13 @@ def test_a_network_without_a_name_goes_by_its_class() -> None:
 
 def test_a_chain_that_is_not_the_network_is_refused() -> None:
     class Hidden(Net):
-        """Changes a list of Python floats behind the recorder's back."""
+        """Counts its calls in Python, behind the recorder's back."""
+
+        calls: ClassVar[list[int]] = []
 
         def forward(self, x: Tensor) -> Tensor:
-            self.calls = getattr(self, "calls", 0) + 1
-            return super().forward(x) + self.calls
+            self.calls.append(1)
+            return super().forward(x) + len(self.calls)
 
     with pytest.raises(DeryError, match="^hidden can't be cut"):
         line_graph(Hidden(), SIZE, "hidden")
