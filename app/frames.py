@@ -1,5 +1,6 @@
 """The engine's values as data frames, as tables and figures want them."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 from dery_core.files import digest
 from dery_core.jobs import Run
 from dery_core.partition import Partition
-from dery_core.zoo import Zoo, family
+from dery_core.zoo import LineGraph, Zoo, family
 
 
 def block_frame(partition: Partition, index: pd.DataFrame) -> pd.DataFrame:
@@ -45,6 +46,27 @@ def block_frame(partition: Partition, index: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(lines)
+
+
+def graph_frame(graph: LineGraph) -> pd.DataFrame:
+    """One line a node in order, the head last.
+
+    Columns: name, params, macs, before and after (layouts of what it receives and gives), grid
+    (positions along a side of what it receives, the geometric mean of height and width), head.
+    """
+    afters = [*map(str, graph.layouts[1:]), "logits"]
+    return pd.DataFrame(
+        {
+            "name": node.name,
+            "params": node.params,
+            "macs": node.macs,
+            "before": str(layout),
+            "after": after,
+            "grid": math.sqrt(layout.height * layout.width),
+            "head": node is graph.head,
+        }
+        for node, layout, after in zip((*graph.nodes, graph.head), graph.layouts, afters, strict=True)
+    )
 
 
 def joined(names: Sequence[str]) -> str:

@@ -17,11 +17,13 @@ from dery_core.data import task_names
 from dery_core.zoo import SizeMeasure
 
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
+VIEWS = ("choose", "inside", "add")
 K_RANGE = (2, 8)
 EPSILON_RANGE = (0.05, 1.0)
 MEMBER_KEY = "member_"
 LIMIT_KEYS = {"params": "max_params", "macs": "max_macs"}
 PROBE_KEY = "probe_task"
+LOOK_KEY = "look_at"
 _RESTORED = "_restored"
 _NOTES = "_notes"
 _NOTED_AT = "_noted_at"
@@ -86,6 +88,9 @@ SETTINGS = (
     Setting("params", None, _between(0, 10**15, int), label="Parameters", allowed="a whole number"),
     Setting("macs", None, _between(0, 10**15, int), label="MACs", allowed="a whole number"),
     Setting("run", None, str),
+    Setting("view", VIEWS[0], _one_of(*VIEWS), label="View", allowed=", ".join(VIEWS)),
+    Setting("look", None, str),
+    Setting("adding", None, str),
 )
 
 
@@ -154,6 +159,17 @@ def choose_members(names: tuple[str, ...]) -> None:
     _forget_widgets()
 
 
+def look_inside(name: str) -> None:
+    """Open the Zoo page's view of one network."""
+    st.session_state["view"], st.session_state["look"] = "inside", name
+    st.session_state.pop(LOOK_KEY, None)
+
+
+def take_look() -> None:
+    """Take over the network that the Zoo page's view of one was turned to."""
+    st.session_state["look"] = st.session_state[LOOK_KEY]
+
+
 def tick_member(name: str, order: Sequence[str]) -> None:
     """Take over the box of one member; the rest of the choice stays, in the zoo's `order`.
 
@@ -195,5 +211,5 @@ def _restore(shown: dict[str, str]) -> None:
 def _forget_widgets() -> None:
     """Let the widgets that show a setting under a key of their own take its new value."""
     for key in [str(key) for key in st.session_state]:
-        if key.startswith(MEMBER_KEY) or key in (*LIMIT_KEYS.values(), PROBE_KEY):
+        if key.startswith(MEMBER_KEY) or key in (*LIMIT_KEYS.values(), PROBE_KEY, LOOK_KEY):
             del st.session_state[key]

@@ -16,14 +16,15 @@ import streamlit as st
 
 from app import launcher, state, work
 from app.assembly import Assembly
-from app.frames import joined, run_frame
+from app.frames import graph_frame, joined, run_frame
 from app.work import Work
 from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
 from dery_core.data import Probe, fitted, load_task, task_names
 from dery_core.errors import DeryError
+from dery_core.files import digest
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition, solve_partition
-from dery_core.progress import ProgressFn
+from dery_core.progress import ProgressFn, Ticker
 from dery_core.reassembly import (
     SCORE_IMAGES,
     Budget,
@@ -35,7 +36,16 @@ from dery_core.reassembly import (
 from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec
 from dery_core.workspace import Workspace
-from dery_core.zoo import SizeMeasure, Zoo, ZooModel, embedded_zoo, family, load_zoo, member_cost
+from dery_core.zoo import (
+    SizeMeasure,
+    Zoo,
+    ZooModel,
+    embedded_zoo,
+    family,
+    load_zoo,
+    member_cost,
+    zoo_line_graph,
+)
 
 TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
@@ -78,27 +88,70 @@ def _zoo(path: str | None, changed: float) -> Zoo:
 
 
 def with_costs(zoo: Zoo) -> Zoo:
-    """The zoo with the parameters and MACs that its file doesn't tell."""
+    """The zoo with the parameters and MACs that its file doesn't tell, as far as `counting` has come."""
     return replace(zoo, models=tuple(map(_with_cost, zoo.models)))
 
 
+def counting(zoo: Zoo) -> Work[None] | None:
+    """The work that counts what the zoo's file doesn't tell; None where nothing is left to count.
+
+    A network for 224 pixels takes seconds to build and run: no page may wait for it.
+    """
+    left = [model for model in zoo.models if _untold(model) and digest(model) not in _counted]
+    if not left:
+        return None
+
+    def make(report: ProgressFn) -> None:
+        tick = Ticker("Counting params and MACs", len(left), "networks", report)
+        for model in left:
+            try:
+                cost = member_cost(model, model.model_kwargs.get("num_classes", 1000))
+            except DeryError:  # whoever compares this network is told why
+                cost = None
+            _counted[digest(model)] = cost
+            tick()
+
+    return work.start(("costs", digest(*left)), make)
+
+
+_counted: dict[str, tuple[int, int] | None] = {}
+
+
+def _untold(model: ZooModel) -> bool:
+    return model.params is None or model.macs is None
+
+
 def _with_cost(model: ZooModel) -> ZooModel:
-    if model.params is not None and model.macs is not None:
-        return model
-    try:
-        params, macs = _cost(model)
-    except DeryError:  # whoever compares this network is told why
+    cost = _counted.get(digest(model)) if _untold(model) else None
+    if cost is None:
         return model
     return replace(
         model,
-        params=params if model.params is None else model.params,
-        macs=macs if model.macs is None else model.macs,
+        params=cost[0] if model.params is None else model.params,
+        macs=cost[1] if model.macs is None else model.macs,
     )
 
 
-@st.cache_data(max_entries=256, show_spinner="Counting parameters and MACs")
-def _cost(model: ZooModel) -> tuple[int, int]:
-    return member_cost(model, model.model_kwargs.get("num_classes", 1000))
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """A network's line graph as `app.frames.graph_frame` gives it, or the sentence that refuses it."""
+
+    nodes: pd.DataFrame | None
+    refusal: str = ""
+
+
+def inside(zoo: Zoo, name: str) -> Step:
+    """One network cut into its line graph, with the exactness check."""
+    key = ("inside", _origin(zoo, (name,)))
+
+    def make(report: ProgressFn) -> Inside:
+        Ticker("Building, cutting, checking", 1, "network", report)
+        try:
+            return Inside(graph_frame(zoo_line_graph(zoo, name)))
+        except DeryError as error:
+            return Inside(None, str(error))
+
+    return work.start(key, make), key
 
 
 def check_address() -> None:
@@ -109,6 +162,10 @@ def check_address() -> None:
         if unknown:
             state.leave_out("members", tuple(name for name in named if name in source.names))
             state.note(f"No network {joined(unknown[:3])} in this zoo; left out.")
+        look = state.get("look")
+        if look is not None and look not in source.names:
+            state.leave_out("look", None)
+            state.note(f"No network '{state.plain(look)}' to look into in this zoo; left out.")
     with suppress(DeryError):
         run = state.get("run")
         if run is not None and run not in {known.id for known in runs()}:
@@ -180,7 +237,7 @@ def table(names: tuple[str, ...]) -> Step:
     """CKA between all cuts of the named members."""
     source = zoo()
     images = probe()
-    key = ("table", _place(source), names, images)
+    key = _key("table", source, names)
 
     def make(report: ProgressFn) -> SimilarityTable:
         return similarity_table(source, names, fitted(images), workspace(), report=report)
@@ -190,7 +247,7 @@ def table(names: tuple[str, ...]) -> Step:
 
 def partition(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
     """Every named member cut into `k` blocks."""
-    key = ("partition", _place(zoo()), names, probe(), k, epsilon, size)
+    key = _key("partition", zoo(), names, k, epsilon, size)
     compared, _ = table(names)
 
     def make(report: ProgressFn) -> Partition:
@@ -202,7 +259,7 @@ def partition(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure)
 def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
     """Everything the Reassemble page needs that is slow: costs and scores of hybrids."""
     source = zoo()
-    key = ("assembly", _place(source), names, probe(), k, epsilon, size)
+    key = _key("assembly", source, names, k, epsilon, size)
     cut, _ = partition(names, k, epsilon, size)
 
     def make(report: ProgressFn) -> Assembly:
@@ -211,8 +268,10 @@ def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) 
         costs = candidates(source, parts, classes, report=report)
         images = fitted(Probe(TARGET_TASK, SCORE_IMAGES))
         scores = score_candidates(source, parts, costs, images, workspace(), report=report)
-        # Prices the members as well: the Runs page asks for them, and must not wait.
+        # Prices the members as well: this page and Runs ask for them, and must not wait.
         members_within(source, Budget(), classes)
+        if uncounted := counting(source):
+            uncounted.follow(report)
         return Assembly.build(source, costs, scores)
 
     return work.start(key, make), key
@@ -266,21 +325,31 @@ def test_count(task_name: str) -> int:
 
 def done() -> set[str]:
     """Names of the path's steps that are done for what is chosen now."""
-    names = state.get("members")
-    cut = (state.get("k"), state.get("epsilon"), state.get("size"))
-    finished = {"zoo"} if len(names) >= 2 else set()
-    for step, key in (
-        ("similarity", ("table", names, probe())),
-        ("partition", ("partition", names, probe(), *cut)),
-        ("reassemble", ("assembly", names, probe(), *cut)),
-    ):
-        if any(known[0] == key[0] and known[2:] == key[1:] for known in work.succeeded()):
-            finished.add(step)
+    finished = set()
+    with suppress(DeryError):
+        source = zoo()
+        names = members(source)
+        cut = (state.get("k"), state.get("epsilon"), state.get("size"))
+        if len(names) >= 2:
+            finished.add("zoo")
+        for step, key in (
+            ("similarity", _key("table", source, names)),
+            ("partition", _key("partition", source, names, *cut)),
+            ("reassemble", _key("assembly", source, names, *cut)),
+        ):
+            task = work.find(key)
+            if task is not None and task.succeeded:
+                finished.add(step)
     with suppress(DeryError):
         if any(workspace().runs.glob("*/result.json")):
             finished.add("runs")
     return finished
 
 
-def _place(zoo: Zoo) -> tuple[str, str]:
-    return str(workspace().root), str(zoo.path)
+def _key(step: str, zoo: Zoo, names: tuple[str, ...], *settings: Hashable) -> Hashable:
+    return (step, _origin(zoo, names), names, probe(), *settings)
+
+
+def _origin(zoo: Zoo, names: tuple[str, ...]) -> Hashable:
+    """What work on these members rests on: another network of the same name is other work."""
+    return str(workspace().root), str(zoo.path), digest(*(zoo.model(name) for name in names))

@@ -4,6 +4,7 @@ Work is known by a key; whoever asks for the same key, in any session, attaches 
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
@@ -22,6 +23,7 @@ class Work(Generic[T]):
 
     def __init__(self, function: Callable[[ProgressFn], T]) -> None:
         self.progress: Progress | None = None
+        self.started = time.monotonic()
         self._function = function
         self._value: T | None = None
         self._error: BaseException | None = None
@@ -102,12 +104,6 @@ def start(key: Hashable, function: Callable[[ProgressFn], T]) -> Work[T]:
 def find(key: Hashable) -> Work[Any] | None:
     """The work known by `key`, None when nobody asked for it yet."""
     return _works.get(key)
-
-
-def succeeded() -> list[Any]:
-    """Keys of the work whose value is there."""
-    with _lock:
-        return [key for key, work in _works.items() if work.succeeded]
 
 
 def forget(key: Hashable) -> None:

@@ -8,12 +8,12 @@ from app.colours import model_colours
 from app.components import path
 from app.components.errors import one_sentence
 from app.components.figures import show
+from app.components.inside import look_inside
+from app.components.waiting import follow_quietly
 from app.components.zoo_table import zoo_table
 from app.frames import model_frame
 from dery_core.errors import DeryError
-
-st.title("Choose networks")
-st.markdown("These networks are trained already. Choose two or more; a hybrid takes its blocks from them.")
+from dery_core.zoo import Zoo
 
 
 def show_samples(task: str) -> None:
@@ -33,11 +33,15 @@ def show_samples(task: str) -> None:
             st.markdown("…", width="content")
 
 
-with one_sentence():
-    zoo = steps.zoo()
+def choose(zoo: Zoo) -> None:
+    """Boxes to tick, and what there is to know before one does."""
+    st.markdown(
+        "These networks are trained already. Choose two or more; a hybrid takes its blocks from them. "
+        "A click on a name looks inside."
+    )
     chosen = steps.members(zoo)
     colours = model_colours(zoo.names)
-    models = model_frame(steps.with_costs(zoo), chosen)
+    counting = steps.counting(zoo)
     suggested = steps.suggested(zoo)
 
     with st.container(horizontal=True, key="zoo_actions", vertical_alignment="center"):
@@ -49,6 +53,8 @@ with one_sentence():
             state.choose_members(())
             st.rerun()
         st.markdown(f"**{len(chosen)}** of {len(zoo.models)} chosen", width="content")
+    follow_quietly(counting)
+    models = model_frame(steps.with_costs(zoo), chosen)
     zoo_table(models, colours)
 
     if len(chosen) < 2:
@@ -71,3 +77,24 @@ with one_sentence():
     for task in dict.fromkeys([*models["source_task"], steps.target_task()]):
         with one_sentence():
             show_samples(task)
+
+
+st.title("Networks")
+
+VIEWS = {
+    "choose": (":material/checklist: Choose", choose),
+    "inside": (":material/account_tree: Look inside", look_inside),
+}
+
+with one_sentence():
+    zoo = steps.zoo()
+    view = st.segmented_control(
+        "View",
+        list(VIEWS),
+        format_func=lambda view: VIEWS[view][0],
+        required=True,
+        key="view",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    VIEWS[view or "choose"][1](zoo)

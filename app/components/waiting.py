@@ -1,5 +1,6 @@
 """Waiting for long work with its progress, without a frozen page."""
 
+import time
 from collections.abc import Hashable
 from typing import TypeVar
 
@@ -53,10 +54,26 @@ def _progress(task: Work[T], title: str) -> None:
     with st.container(border=True, key="progress"):
         st.markdown(f"**{title}**")
         progress = task.progress
-        share = progress.done / progress.total if progress and progress.total else 0.0
-        st.progress(min(share, 1.0), text=spoken(progress) if progress else "Starting …")
+        if progress and progress.total > 1:
+            st.progress(min(progress.done / progress.total, 1.0), text=spoken(progress))
+        else:
+            step = progress.step if progress else "Starting"
+            st.markdown(f"{step} … {time.monotonic() - task.started:.0f} s")
         if st.button("Stop", key="stop_work", icon=":material/stop:"):
             task.cancel()
+
+
+def follow_quietly(task: Work[None] | None) -> None:
+    """Say in one line how far work is that the page doesn't need; the page is drawn anew after it."""
+    if task is not None and not task.wait(PATIENCE_SECONDS):
+        _line(task)
+
+
+@st.fragment(run_every=REDRAW_SECONDS)
+def _line(task: Work[None]) -> None:
+    if task.finished:
+        st.rerun()
+    st.caption(f"{spoken(task.progress)}." if task.progress else "Starting …")
 
 
 def spoken(progress: Progress) -> str:

@@ -1,4 +1,4 @@
-"""The zoo as a table with a box to tick on every row."""
+"""The zoo as a table: on every row a box to tick, and a name that opens the network."""
 
 from collections.abc import Mapping
 from html import escape
@@ -11,6 +11,7 @@ from app import state
 from dery_core.units import quantity
 
 MACS_HELP = "Multiply-accumulates for one image: what the paper calls FLOPs."
+_WIDTHS = [0.3, 2, 6]
 _HEAD = (
     '<div class="dery-row dery-head"><span></span><span>Family</span><span>Source task</span>'
     f'<span>Params</span><span class="dery-hint" title="{MACS_HELP}">MACs</span>'
@@ -19,21 +20,24 @@ _HEAD = (
 
 
 def zoo_table(models: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    """One row a model; ticking a box changes the chosen members.
+    """One row a model; ticking a box changes the chosen members, a click on a name looks inside.
 
     `models` has the columns name, family, source_task, params, macs, top1 and chosen.
     """
     names = list(models["name"])
     with st.container(key="zoo_table", gap=None):
-        left, right = st.columns([2, 6], wrap=False, vertical_alignment="bottom")
-        left.caption("Name")
+        _, left, right = st.columns(_WIDTHS, wrap=False, vertical_alignment="bottom", gap="xsmall")
+        left.caption("Name: look inside")
         right.html(_HEAD)
         for row in models.to_dict("records"):
-            left, right = st.columns([2, 6], wrap=False, vertical_alignment="center")
-            key = state.MEMBER_KEY + row["name"]
+            box, left, right = st.columns(_WIDTHS, wrap=False, vertical_alignment="center", gap="xsmall")
+            name, key = row["name"], state.MEMBER_KEY + row["name"]
             st.session_state.setdefault(key, bool(row["chosen"]))
-            left.checkbox(row["name"], key=key, on_change=state.tick_member, args=(row["name"], names))
-            right.html(_row(row, colours[row["name"]]))
+            box.checkbox(
+                name, key=key, on_change=state.tick_member, args=(name, names), label_visibility="collapsed"
+            )
+            left.button(name, key=f"look_{name}", type="tertiary", on_click=state.look_inside, args=(name,))
+            right.html(_row(row, colours[name]))
 
 
 def _row(row: Mapping[Any, Any], colour: str) -> str:

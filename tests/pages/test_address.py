@@ -18,6 +18,8 @@ Open = Callable[..., AppTest]
         ("size", "weight", "Size = weight isn't possible (params, macs, nodes); showing params."),
         ("macs", "many", "MACs = many isn't possible (a whole number); left out."),
         ("members", "nobody,toy_vit", "No network 'nobody' in this zoo; left out."),
+        ("look", "nobody", "No network 'nobody' to look into in this zoo; left out."),
+        ("view", "sky", "View = sky isn't possible (choose, inside, add); showing choose."),
         ("run", "none", "No run 'none' in this workspace; left out."),
     ],
 )

@@ -1,6 +1,7 @@
 """Zoo: ticking boxes is choosing."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,23 @@ def test_costs_that_the_file_lacks_are_counted(open_page: Open) -> None:
     rows = [str(html.value) for html in app.html if 'class="dery-swatch"' in str(html.value)]
     # The toy zoo tells nothing of its members: accuracy alone stays unknown.
     assert [row.count("–") for row in rows] == [1, 1]
+
+
+def test_costs_are_counted_while_the_page_is_there_already(
+    open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr("app.components.waiting.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(steps, "_counted", {})
+    monkeypatch.setattr(steps, "member_cost", lambda model, classes: (go_on.wait(60) and 7000, 9000))
+    app = open_page("zoo")
+    assert not app.exception
+    assert "0 of 2 networks" in told(app)
+    assert len(app.checkbox) == 2
+    go_on.set()
+    task = steps.counting(steps.zoo())
+    assert task is None or task.wait(60)
+    assert sum("7 k" in str(html.value) for html in app.run().html) == 2
 
 
 def test_without_any_accuracy_a_caption_stands_in_for_the_chart(open_page: Open, told: Told) -> None:

@@ -1,0 +1,90 @@
+"""One network from within: its line graph as a picture and as a table."""
+
+import pandas as pd
+import streamlit as st
+
+from app import state, steps
+from app.charts.line_graph import line_graph_bars
+from app.charts.partition import SIZE_NAMES
+from app.colours import model_colours
+from app.components.figures import show
+from app.components.waiting import result_of
+from dery_core.units import quantity
+from dery_core.zoo import SizeMeasure, Zoo
+
+MEASURES: tuple[SizeMeasure, ...] = ("macs", "params", "nodes")
+
+
+def look_inside(zoo: Zoo) -> None:
+    """The network that the address names, the first chosen one without."""
+    first = (*steps.members(zoo), *zoo.names)[0]
+    shown = state.get("look") if state.get("look") in zoo.names else first
+    st.session_state.setdefault(state.LOOK_KEY, shown)
+    left, right = st.columns([3, 2], gap="large")
+    name = left.selectbox("Network", zoo.names, key=state.LOOK_KEY, on_change=state.take_look)
+    size = right.segmented_control(
+        "Width of a node: its share of",
+        MEASURES,
+        format_func=lambda measure: SIZE_NAMES[measure] if measure != "nodes" else "nothing (all alike)",
+        default=MEASURES[0],
+        required=True,
+        key="inside_size",
+        persist_state="session",
+    )
+    found = result_of(*steps.inside(zoo, name), title=f"Cutting {name}")
+    if found.nodes is None:
+        st.warning(found.refusal, icon=":material/block:")
+        return
+    nodes = found.nodes
+    st.markdown(spoken_graph(nodes))
+    show(
+        line_graph_bars(nodes, size or MEASURES[0], model_colours(zoo.names)[name]),
+        key="line_graph",
+        alt=f"The nodes of {name} in order, as wide as their share of its {size}, and what each receives.",
+    )
+    st.caption(
+        "Between any two nodes there is a cut. The head (grey) is left behind when blocks are taken. A step "
+        "below is as high as the grid of what the nodes above it receive. Maps read channels × height×width; "
+        "channels-last maps and tokens height×width × channels, with 1+ in front for a class token."
+    )
+    st.success(spoken_check(nodes), icon=":material/verified:")
+    _table(nodes)
+
+
+def spoken_graph(nodes: pd.DataFrame) -> str:
+    """Nodes, costs and how many blocks there can be."""
+    count = int((~nodes["head"]).sum())
+    return (
+        f"**{count} nodes** and a head · {quantity(nodes['params'].sum())} params · "
+        f"{quantity(nodes['macs'].sum())} MACs · {nodes['before'].nunique()} different tensors on the way"
+    )
+
+
+def spoken_check(nodes: pd.DataFrame) -> str:
+    """What the engine proved before it gave the line graph out."""
+    count = int((~nodes["head"]).sum())
+    return (
+        f"Checked: the {count} nodes and the head put together give exactly the network's own output, "
+        "bit for bit, for one image and for two, with its own weights and with perturbed ones."
+    )
+
+
+def _table(nodes: pd.DataFrame) -> None:
+    cuts = nodes.assign(cut=range(len(nodes)), share=100 * nodes["macs"] / max(nodes["macs"].sum(), 1))
+    st.dataframe(
+        cuts[["cut", "before", "name", "params", "macs", "share", "after"]],
+        hide_index=True,
+        key="cut_table",
+        alt="Every cut with the tensor there, and the node behind it with its costs.",
+        column_config={
+            "cut": st.column_config.NumberColumn("Cut", width="small"),
+            "before": "Tensor at the cut",
+            "name": "Node behind it",
+            "params": st.column_config.NumberColumn("Params", format="compact"),
+            "macs": st.column_config.NumberColumn("MACs", format="compact"),
+            "share": st.column_config.ProgressColumn(
+                "Share of MACs", min_value=0, max_value=100, format="%.1f %%"
+            ),
+            "after": "What it gives",
+        },
+    )
