@@ -1,21 +1,21 @@
 """`Assembly`: all hybrids of a partition with their costs and scores, ready for the sliders."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from app.charts.hybrid import DrawnBlock, DrawnSeam
 from dery_core.reassembly import (
     Budget,
     Candidates,
     Choice,
     Extremes,
+    HybridRow,
     HybridSpec,
     Program,
     Scores,
+    hybrid_table,
     pareto_front,
 )
 from dery_core.units import quantity
@@ -59,29 +59,9 @@ class Assembly:
     def spec(self, hybrid: Choice) -> HybridSpec:
         return self.candidates.spec(self.zoo, hybrid.choice, score=hybrid.predicted)
 
-    def drawing(
-        self, hybrid: Choice, colours: Mapping[str, str]
-    ) -> tuple[list[DrawnBlock], list[DrawnSeam], int]:
-        """What `app.charts.hybrid.hybrid_row` draws."""
-        facts = self.candidates.facts(hybrid.choice)
-        blocks = [
-            DrawnBlock(
-                f.block.model,
-                f.first_name,
-                f.last_name,
-                f.block.end - f.block.start,
-                f.params,
-                f.macs,
-                colours[f.block.model],
-            )
-            for f in facts
-        ]
-        seams = []
-        for k, (left, right) in enumerate(zip(facts, facts[1:], strict=False)):
-            i, j = hybrid.choice[k : k + 2]
-            params = int(self.candidates.seam_costs[0, k, i, j])
-            seams.append(DrawnSeam(str(left.output), str(right.input), params, stitched=i != j))
-        return blocks, seams, self.candidates.num_classes
+    def rows(self, spec: HybridSpec) -> list[HybridRow]:
+        """The hybrid stage by stage, with what each seam bridges."""
+        return hybrid_table(spec, None, self.candidates)
 
 
 def _cloud(candidates: Candidates, scores: Scores) -> pd.DataFrame:

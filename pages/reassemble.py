@@ -14,6 +14,7 @@ from app.colours import model_colours
 from app.components import path
 from app.components.errors import error_box, one_sentence
 from app.components.figures import show
+from app.components.seam_table import seam_table
 from app.components.waiting import result_of
 from dery_core.errors import DeryError
 from dery_core.reassembly import Budget
@@ -43,7 +44,8 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
         error_box(error)
         return
 
-    st.html(hybrid_row(*assembly.drawing(hybrid, model_colours(zoo.names))))
+    rows = assembly.rows(assembly.spec(hybrid))
+    st.html(hybrid_row(rows, model_colours(zoo.names), assembly.candidates.num_classes))
     figures = st.columns(4)
     figures[0].metric("Parameters", quantity(hybrid.params), border=True)
     figures[1].metric("MACs", quantity(hybrid.macs), border=True)
@@ -51,6 +53,7 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     measured = "not yet" if hybrid.measured is None else f"{hybrid.measured:.1f}"
     figures[3].metric("Score, measured", measured, border=True)
     st.caption(spoken_fit(assembly))
+    seam_table(rows)
     if st.button("Fine-tune this hybrid", type="primary", key="fine_tune", icon=":material/model_training:"):
         st.switch_page(path.PAGES / "runs.py")
     show(

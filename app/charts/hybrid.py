@@ -1,65 +1,46 @@
 """A hybrid drawn as a row of blocks with the seams between them, as HTML."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from app.colours import text_on
+from app.colours import NEUTRAL, text_on
 from dery_core.units import quantity
 
-
-@dataclass(frozen=True)
-class DrawnBlock:
-    """One block of the row: where it comes from and what it costs."""
-
-    model: str
-    first_node: str
-    last_node: str
-    nodes: int
-    params: int
-    macs: int
-    colour: str
+if TYPE_CHECKING:
+    from dery_core.reassembly import Fit, HybridRow
 
 
-@dataclass(frozen=True)
-class DrawnSeam:
-    """What happens between two blocks; `stitched` is False where they adjoin in one model."""
-
-    before: str
-    after: str
-    params: int
-    stitched: bool = True
-
-
-def hybrid_row(blocks: Sequence[DrawnBlock], seams: Sequence[DrawnSeam], classes: int) -> str:
-    """HTML of the row: image, block, seam, block, ..., head. One seam fewer than blocks."""
-    if len(seams) != len(blocks) - 1:
-        raise ValueError(f"{len(blocks)} blocks need {len(blocks) - 1} seams, not {len(seams)}")
+def hybrid_row(rows: "Sequence[HybridRow]", colours: Mapping[str, str], classes: int) -> str:
+    """HTML of the row: image, block, seam, block, ..., head; `rows` as `hybrid_table` gives them."""
     parts = ['<div class="end">image</div>']
-    for stage, block in enumerate(blocks):
-        if stage:
-            parts.append(_seam(seams[stage - 1]))
-        parts.append(_block(stage, block))
+    for row in rows:
+        parts.append(_block(row, colours.get(row.model, NEUTRAL)))
+        if row is not rows[-1] and row.stage >= 0:
+            parts.append(_seam(row.fit))
     parts.append(f'<div class="end">head<br>{classes} classes</div>')
-    return f'<div class="dery-hybrid" data-blocks="{len(blocks)}">{"".join(parts)}</div>'
+    return f'<div class="dery-hybrid" data-blocks="{len(rows)}">{"".join(parts)}</div>'
 
 
-def _block(stage: int, block: DrawnBlock) -> str:
-    nodes = block.first_node if block.nodes == 1 else f"{block.first_node} – {block.last_node}"
+def _block(row: "HybridRow", colour: str) -> str:
+    nodes = row.first_node if row.nodes == 1 else f"{row.first_node} – {row.last_node}"
+    stage = f"Block {row.stage + 1}" if row.stage >= 0 else "Stem"
     return (
-        f'<div class="block" style="background:{block.colour};color:{text_on(block.colour)}" '
-        f'data-model="{escape(block.model)}" title="{escape(nodes)}">'
-        f'<span class="stage">Block {stage + 1}</span>'
-        f'<span class="model">{escape(block.model)}</span>'
+        f'<div class="block" style="background:{colour};color:{text_on(colour)}" '
+        f'data-model="{escape(row.model)}" title="{escape(nodes)}">'
+        f'<span class="stage">{stage}</span>'
+        f'<span class="model">{escape(row.model)}</span>'
         f'<span class="nodes">{escape(nodes)}</span>'
-        f"<span>{quantity(block.params)} params · {quantity(block.macs)} MACs</span></div>"
+        f"<span>{quantity(row.params)} params · {quantity(row.macs)} MACs</span></div>"
     )
 
 
-def _seam(seam: DrawnSeam) -> str:
-    if not seam.stitched:
+def _seam(fit: "Fit | None") -> str:
+    if fit is None:
         return '<div class="seam adjoin"><span>→</span><span>same network, no seam</span></div>'
+    lost = f'<span title="{escape("; ".join(fit.remarks))}">⚠ with a loss</span>' if fit.remarks else ""
     return (
-        f'<div class="seam"><span>{escape(seam.before)}</span><span class="arrow">⇢</span>'
-        f"<span>{escape(seam.after)}</span><span>+{quantity(seam.params)} params</span></div>"
+        f'<div class="seam" title="{escape(fit.summary)}"><span>{escape(str(fit.source))}</span>'
+        f'<span class="arrow">⇢</span><span>{escape(str(fit.target))}</span>'
+        f"<span>+{quantity(fit.params)} params</span>{lost}</div>"
     )

@@ -60,6 +60,18 @@ def test_score_is_never_shown_without_size_and_cost(open_page: Open) -> None:
     ]
 
 
+def test_every_seam_says_what_it_bridges_and_what_is_lost(open_page: Open) -> None:
+    app = open_page("reassemble", members=BOTH, k="3")
+    seams = app.table[0].value
+    drawn = blocks(app)
+    assert len(seams) == drawn.count("⇢") >= 1
+    for line in seams.to_dict("records"):
+        before, after = str(line["From → to"]).split(" → ")
+        assert before in drawn
+        assert after in drawn
+        assert line["Lost"] == "nothing" or "warning" in line["Lost"]
+
+
 def test_the_button_leads_to_the_runs_with_the_same_hybrid(open_page: Open, told: Told) -> None:
     app = open_page("reassemble", members=BOTH, k="3")
     size = app.metric[0].value

@@ -1,0 +1,53 @@
+"""What the seams of a hybrid bridge, and what is lost there."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dery_core.reassembly import Fit, HybridRow
+from dery_core.units import quantity
+
+
+def seam_table(rows: Sequence[HybridRow]) -> None:
+    """One line a seam; what is lost is said there, before anything is trained."""
+    pairs = [(row, after) for row, after in zip(rows, rows[1:], strict=False) if row.fit is not None]
+    lossy = sum(bool(row.fit and row.fit.remarks) for row, _ in pairs)
+    with st.expander(_title(len(pairs), lossy), icon=":material/join_inner:", key="seams"):
+        if pairs:
+            lines = [_line(row, after, row.fit) for row, after in pairs if row.fit]
+            st.table(pd.DataFrame(lines), hide_index=True, border="horizontal")
+        st.caption(
+            "A seam brings the features to the grid that the next block was built for and projects the "
+            "channels by a 1×1 convolution. Stride: pixels of the network's own image that one position spans."
+        )
+
+
+def _title(count: int, lossy: int) -> str:
+    if not count:
+        return "No seams: all blocks adjoin in one network"
+    what = "nothing is lost" if not lossy else f"{lossy} of them with a loss"
+    return f"{count} seam{'s' if count > 1 else ''}, {what}"
+
+
+def _line(row: HybridRow, after: HybridRow, fit: Fit) -> dict[str, str]:
+    return {
+        "Between": f"block {row.stage + 1} and {after.stage + 1}",
+        "From → to": _plain(f"{fit.source} → {fit.target}"),
+        "Grid and tokens": fit.summary,
+        "Stride": " → ".join(_stride(pair) for pair in fit.strides),
+        "Cost": f"{quantity(fit.params)} params, {quantity(fit.macs)} MACs",
+        "Lost": "; ".join(f":material/warning: {_plain(remark)}" for remark in fit.remarks) or "nothing",
+    }
+
+
+def _plain(text: str) -> str:
+    """Names and shapes as they are, though the table reads Markdown."""
+    for mark in "\\|*_[]`$":
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+def _stride(pair: tuple[float, float]) -> str:
+    high, wide = pair
+    return f"{high:.3g}" if high == wide else f"{high:.3g}×{wide:.3g}"
