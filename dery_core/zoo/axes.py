@@ -10,7 +10,7 @@ import math
 import operator
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -105,15 +105,16 @@ class _Follower:
         self.trace = trace
         batch, channels, height, width = trace.values[0].shape
         self.batch, self.image = batch, (height, width)
-        axes = (Factor("batch", batch, 1),), _channels(channels), *_grid_axes(height, width)
-        self.axes: dict[int, Axes] = {0: tuple(_merged(axis) for axis in axes)}
+        image: Axes = (Factor("batch", batch, 1),), _channels(channels), *_grid_axes(height, width)
+        self.axes: dict[int, Axes] = {0: tuple(_merged(axis) for axis in image)}
         for op in trace.ops:
             for index, result in enumerate(op.results):
                 if trace.depends(result):
                     shape = trace.values[result].shape
                     found = self._after(op, index, shape)
                     fits = found is not None and tuple(map(_size, found)) == shape
-                    self.axes[result] = found if fits and found is not None else self._lost(op, shape)
+                    axes = found if fits and found is not None else self._lost(op, shape)
+                    self.axes[result] = _rebased(axes)
 
     def _after(self, op: Op, index: int, shape: tuple[int, ...]) -> Axes | None:
         sources = [v for v in op.inputs if v in self.axes]
@@ -131,6 +132,8 @@ class _Follower:
             return self._indexed(op, first, shape)
         if name in ("cat", "concat", "concatenate"):
             return self._concatenated(op, shape)
+        if name == "stack":
+            return self._stacked(op, shape)
         if name in ("split", "chunk", "tensor_split", "split_with_sizes"):
             return self._split(op, index, first, shape)
         if name in ("matmul", "bmm", "rmatmul") and len(op.args) == 2:
@@ -140,9 +143,7 @@ class _Follower:
         if name == "scaled_dot_product_attention":
             return (*first[:-1], self._of(op, 2)[-1]) if isinstance(_argument(op, 2, "value"), Ref) else None
         if name == "linear":
-            # along tokens it mixes positions
-            mixed = unknown(shape[-1]) if _is_spatial(first[-1]) else _channels(shape[-1])
-            return (*first[:-1], mixed)
+            return (*first[:-1], unknown(shape[-1]) if _mixes_positions(first) else _channels(shape[-1]))
         if name.startswith("conv") and len(shape) >= 3:
             return self._convolved(op, first, shape)
         if name == "fold":
@@ -214,12 +215,12 @@ class _Follower:
 
     def _indexed(self, op: Op, first: Axes, shape: tuple[int, ...]) -> Axes | None:
         index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
-        if any(not isinstance(i, int | slice | BatchInt | type(None) | type(Ellipsis)) for i in index):
-            return None
-        if any(isinstance(i, bool) for i in index):
+        gathered = sum(isinstance(i, Ref | list) for i in index)
+        plain = (int, slice, BatchInt, type(None), type(Ellipsis), Ref, list)
+        if gathered > 1 or any(isinstance(i, bool) or not isinstance(i, plain) for i in index):
             return None
         taken = sum(i is not None and i is not Ellipsis for i in index)
-        if Ellipsis not in index:
+        if not any(i is Ellipsis for i in index):
             index = (*index, Ellipsis)
         axes: list[Axis] = []
         source = iter(first)
@@ -230,6 +231,8 @@ class _Follower:
                 axes += [next(source) for _ in range(len(first) - taken)]
             elif isinstance(i, slice):
                 axes.append(self._sliced(next(source), i, shape[len(axes)], first))
+            elif isinstance(i, Ref | list):
+                axes.append(_gathered(next(source), shape[len(axes)]))
             else:
                 next(source)
         return tuple(axes)
@@ -264,6 +267,16 @@ class _Follower:
         sizes = [self._shape(v)[dim] for v in values]
         return (*rest[:dim], _chained(pieces, sizes), *rest[dim + 1 :])
 
+    def _stacked(self, op: Op, shape: tuple[int, ...]) -> Axes | None:
+        values = refs((op.args, op.kwargs))
+        dim = (_argument(op, 1, "dim") or 0) % len(shape)
+        rest = self._joined([v for v in values if v in self.axes], (*shape[:dim], *shape[dim + 1 :]))
+        if rest is None:
+            return None
+        # whole images side by side, or single positions
+        added = _channels if any(map(_is_spatial, rest)) else unknown
+        return (*rest[:dim], added(shape[dim]), *rest[dim:])
+
     def _multiplied(self, op: Op, shape: tuple[int, ...]) -> Axes | None:
         if not all(isinstance(argument, Ref) for argument in op.args):
             return None
@@ -293,6 +306,29 @@ class _Follower:
                 if letter not in found or _is_unknown(found[letter]):
                     found[letter] = axis
         return tuple(found.get(letter, _channels(size)) for letter, size in zip(out, shape, strict=True))
+
+
+def _mixes_positions(value: Axes) -> bool:
+    """Whether the last axis holds all rows or all columns; pixels of a patch are as channels."""
+    others = {factor.kind for axis in value[:-1] for factor in axis}
+    return any(factor.spatial and factor.kind not in others for factor in value[-1])
+
+
+def _rebased(value: Axes) -> Axes:
+    """Steps counted in those of the finest rows and columns that are left."""
+    factors = [inner for axis in value for factor in axis for inner in (factor.inner or (factor,))]
+    finest = {
+        kind: min(factor.step for factor in factors if factor.kind == kind)
+        for kind in {factor.kind for factor in factors} & {"rows", "columns"}
+    }
+    if all(step == 1 for step in finest.values()):
+        return value
+
+    def rebase(factor: Factor) -> Factor:
+        step = factor.step // finest.get(factor.kind, 1)
+        return replace(factor, step=step, inner=tuple(map(rebase, factor.inner)))
+
+    return tuple(tuple(map(rebase, axis)) for axis in value)
 
 
 def _broadcast(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...] | None:
@@ -340,6 +376,10 @@ def _narrowed(axis: Axis, start: int, size: int, value: Axes) -> Axis:
     return _resampled(axis, size, value)
 
 
+def _gathered(axis: Axis, size: int) -> Axis:
+    return _channels(size) if {factor.kind for factor in axis} == {"channels"} else unknown(size)
+
+
 def _prefixed(inner: Axis, prefix: int, suffix: int) -> Axis:
     if not prefix and not suffix:
         return inner
@@ -350,8 +390,8 @@ def _chained(pieces: Sequence[Axis], sizes: Sequence[int]) -> Axis:
     """Axes one after the other: one grid may stand among tokens that own no position."""
     grids = [i for i, piece in enumerate(pieces) if _is_spatial(piece)]
     if not grids:
-        known = not any(map(_is_unknown, pieces))
-        return _channels(sum(sizes)) if known else unknown(sum(sizes))
+        kinds = {factor.kind for piece in pieces for factor in piece}
+        return _channels(sum(sizes)) if kinds == {"channels"} else unknown(sum(sizes))
     if len(grids) > 1:
         return unknown(sum(sizes))
     grid = pieces[grids[0]]
@@ -436,6 +476,8 @@ def _dealt(factors: Sequence[Factor], sizes: Sequence[int]) -> list[Axis]:
 
 def is_grid(height: int, width: int, image: tuple[int, int]) -> bool:
     """Whether a grid has the image's aspect ratio, as nearly as strides leave it."""
+    if image[0] == image[1]:
+        return height == width
     return abs(height * image[1] - width * image[0]) <= max(image)
 
 

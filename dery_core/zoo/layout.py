@@ -18,7 +18,8 @@ class Layout(Value):
 
     `order` is for tokens that don't run along rows: the sizes of the axes that they do run along,
     outermost first, each with its step in raster order. An 8×8 grid in 4×4 windows has
-    ((2, 32), (2, 4), (4, 8), (4, 1)); without any the tokens are in raster order.
+    ((2, 32), (2, 4), (4, 8), (4, 1)); without any the tokens are in raster order. Where `windows` have
+    an axis of their own the tensor is (windows, H·W / windows, C).
 
     `streams` are several tensors packed into one (total): each part flattened, in the order of
     `parts`. `channels` is then the sum over the parts, `height` and `width` the finest part's grid,
@@ -31,11 +32,14 @@ class Layout(Value):
     width: int
     prefix: int = 0
     order: tuple[tuple[int, int], ...] = ()
+    windows: int = 0
     parts: tuple["Layout", ...] = ()
 
     def __post_init__(self) -> None:
         if self.order and not _is_permutation(self.order, self.height * self.width):
             raise DeryError(f"order {list(self.order)} doesn't run over {self.height}×{self.width} tokens.")
+        if self.windows and (self.prefix or self.kind != "tokens"):
+            raise DeryError("windows divide tokens that have no class or register tokens among them.")
         if bool(self.parts) != (self.kind == "streams"):
             raise DeryError("parts belong to a layout of kind 'streams', and such a layout needs some.")
 
@@ -59,6 +63,8 @@ class Layout(Value):
             return (self.channels, self.height, self.width)
         if self.kind == "map_last":
             return (self.height, self.width, self.channels)
+        if self.windows:
+            return (self.windows, self.height * self.width // self.windows, self.channels)
         if self.kind == "tokens":
             return (self.prefix + self.height * self.width, self.channels)
         if self.kind == "vector":
@@ -71,6 +77,9 @@ class Layout(Value):
         if self.kind == "vector":
             return f"vector of {self.channels}"
         grid = f"{self.height}×{self.width}"
+        if self.windows:
+            windows = "1 window" if self.windows == 1 else f"{self.windows} windows"
+            return f"{grid} tokens in {windows} × {self.channels}"
         if self.kind == "tokens":
             tokens = "unrolled tokens" if self.order else "tokens"
             return f"{f'{self.prefix}+' if self.prefix else ''}{grid} {tokens} × {self.channels}"

@@ -29,6 +29,8 @@ def feature_map(tensor: Tensor, layout: Layout) -> Tensor:
             feature_map(part, own) for part, own in zip(unpacked(tensor, layout), layout.parts, strict=True)
         ]
         return torch.cat([_spread(features, layout) for features in maps], dim=1)
+    if layout.windows:
+        tensor = tensor.flatten(1, 2)
     spatial = _to_raster(tensor[:, layout.prefix :], layout).transpose(1, 2)
     return spatial.reshape(len(tensor), layout.channels, layout.height, layout.width)
 
@@ -51,6 +53,8 @@ def from_feature_map(features: Tensor, layout: Layout, prefix_tokens: Tensor | N
     if layout.kind == "streams":
         return _packed(features, layout, prefix_tokens)
     tokens = _from_raster(features.flatten(2).transpose(1, 2), layout)
+    if layout.windows:
+        return tokens.unflatten(1, (layout.windows, -1))
     return torch.cat([prefix_tokens.expand(len(tokens), -1, -1), tokens], dim=1) if layout.prefix else tokens
 
 
@@ -60,7 +64,7 @@ def prefix_tokens(tensor: Tensor, layout: Layout) -> Tensor:
     Every stream's stand in its own channels, zeros where it has fewer than another.
     """
     _check(tensor, layout.shape)
-    if layout.kind == "tokens":
+    if layout.prefix and layout.kind == "tokens":
         return tensor[:, : layout.prefix]
     if layout.kind != "streams":
         return tensor.new_zeros(len(tensor), 0, layout.channels)
@@ -77,7 +81,7 @@ def channel_means(tensor: Tensor, layout: Layout) -> Tensor:
     if layout.kind == "streams":
         parts = zip(unpacked(tensor, layout), layout.parts, strict=True)
         return torch.cat([channel_means(part, own) for part, own in parts], dim=1)
-    positions = _POSITIONS[layout.kind]
+    positions = (1, 2) if layout.windows else _POSITIONS[layout.kind]
     return tensor.mean(positions) if positions else tensor
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dery_core.zoo.axes import Axes, Axis, Factor, follow_axes, is_grid, token_grid
 from dery_core.zoo.layout import Layout
@@ -44,7 +44,8 @@ def _settled(axes: Axes, shape: tuple[int, ...], image: tuple[int, int]) -> Layo
         return Layout("map", shape[1], shape[2], shape[3])
     if _are(axes[1:], "rows", "columns", "channels") and is_grid(shape[1], shape[2], image):
         return Layout("map_last", shape[3], shape[1], shape[2])
-    return None
+    windowed = _tokens(axes[1] + axes[2], shape[3], image) if _owns_no_position(axes[3]) else None
+    return windowed and (None if windowed.prefix else replace(windowed, windows=shape[1]))
 
 
 def _tokens(axis: Axis, channels: int, image: tuple[int, int]) -> Layout | None:
@@ -60,17 +61,14 @@ def _tokens(axis: Axis, channels: int, image: tuple[int, int]) -> Layout | None:
     height, width = (math.prod(factor.size for factor in factors) for factors in (rows, columns))
     if not is_grid(height, width, image):
         return None
-    return Layout("tokens", channels, height, width, prefix, _order(axis, rows, columns, width))
+    return Layout("tokens", channels, height, width, prefix, _order(axis, width))
 
 
-def _order(
-    axis: Axis, rows: Sequence[Factor], columns: Sequence[Factor], width: int
-) -> tuple[tuple[int, int], ...]:
+def _order(axis: Axis, width: int) -> tuple[tuple[int, int], ...]:
     """`Layout.order` of tokens along `axis`."""
-    finest = {"rows": min(f.step for f in rows), "columns": min(f.step for f in columns)}
     order: list[tuple[int, int]] = []
     for factor in axis:
-        step = factor.step // finest[factor.kind] * (width if factor.kind == "rows" else 1)
+        step = factor.step * (width if factor.kind == "rows" else 1)
         if order and order[-1][1] == step * factor.size:
             order[-1] = (order[-1][0] * factor.size, step)
         else:

@@ -15,6 +15,7 @@ LAYOUTS = [
     Layout("map_last", 3, 2, 4),
     Layout("tokens", 3, 2, 4),
     Layout("tokens", 3, 2, 4, order=WINDOWS),
+    Layout("tokens", 3, 2, 4, order=WINDOWS, windows=2),
     Layout("tokens", 3, 2, 4, prefix=2),
     Layout("tokens", 3, 2, 4, prefix=1, order=WINDOWS),
     Layout.of_parts([Layout("map", 1, 2, 4), Layout("tokens", 2, 2, 4, prefix=1)]),
@@ -63,6 +64,12 @@ def test_tokens_in_windows_run_along_the_windows_rows() -> None:
     assert torch.equal(tokens[0, 6], MAP[0, :, 1, 2])  # token 6: window 1, its row 1, its column 0
 
 
+def test_windows_may_have_an_axis_of_their_own() -> None:
+    windows = from_feature_map(MAP, Layout("tokens", 3, 2, 4, order=WINDOWS, windows=2))
+    assert windows.shape == (2, 2, 4, 3)
+    assert torch.equal(windows[0, 1, 2], MAP[0, :, 1, 2])
+
+
 def test_tokens_split_finest_first_run_as_the_unrolling_does() -> None:
     # each unrolling takes the offset within 2×2 units to the front
     grid = torch.arange(16.0).reshape(1, 1, 4, 4)
@@ -86,7 +93,7 @@ def test_without_prefix_tokens_zeros_stand_in() -> None:
     assert tokens[:, 0].abs().sum() == 0
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:4], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS[:5], ids=str)
 def test_layouts_without_prefix_have_no_prefix_tokens(layout: Layout) -> None:
     assert prefix_tokens(from_feature_map(MAP, layout), layout).shape == (2, 0, 3)
 
@@ -121,7 +128,7 @@ def test_streams_keep_their_prefix_tokens_apart() -> None:
     assert prefix[:, 1, 5:].abs().sum() == prefix[:, :, :2].abs().sum() == 0
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:4], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS[:5], ids=str)
 def test_means_are_over_the_whole_grid(layout: Layout) -> None:
     assert torch.allclose(channel_means(from_feature_map(MAP, layout), layout), MAP.mean((2, 3)))
 
@@ -155,6 +162,11 @@ def test_an_order_that_misses_tokens_is_refused() -> None:
         Layout("tokens", 3, 2, 4, order=((2, 4), (2, 1)))
 
 
+def test_windows_of_tokens_with_a_class_token_are_refused() -> None:
+    with pytest.raises(DeryError, match="class"):
+        Layout("tokens", 3, 2, 4, prefix=1, windows=2)
+
+
 def test_parts_belong_to_streams_only() -> None:
     with pytest.raises(DeryError, match="streams"):
         Layout("map", 3, 2, 4, parts=(Layout.vector(3),))
@@ -168,6 +180,7 @@ def test_parts_belong_to_streams_only() -> None:
         (Layout("tokens", 8, 4, 6), "4×6 tokens × 8"),
         (Layout("tokens", 8, 4, 6, prefix=1), "1+4×6 tokens × 8"),
         (Layout("tokens", 8, 2, 4, order=WINDOWS), "2×4 unrolled tokens × 8"),
+        (Layout("tokens", 8, 2, 4, order=WINDOWS, windows=2), "2×4 tokens in 2 windows × 8"),
         (
             Layout.of_parts([Layout("tokens", 96, 16, 16, prefix=1), Layout.vector(4)]),
             "2 streams: 1+16×16 tokens × 96 | vector of 4",
