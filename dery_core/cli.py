@@ -108,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         default="frozen",
         help="frozen trains seams and head alone (default), full everything",
     )
+    tune.add_argument(
+        "--start",
+        choices=["closed-form", "random"],
+        help="new layers' first weights: fitted to training images (default), or drawn",
+    )
     tune.add_argument("--epochs", type=int, help="passes over the training images (default 8)")
     tune.add_argument("--batch-size", type=int, help="images a step (default 64)")
     tune.add_argument("--learning-rate", type=float, help="highest rate (default: the protocol's)")

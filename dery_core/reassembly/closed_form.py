@@ -7,7 +7,6 @@ fitted to the labels. Blocks stay as they are.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,12 +15,14 @@ from torch import Tensor, nn
 
 from dery_core.data import preprocess
 from dery_core.errors import DeryError
+from dery_core.modules import evaluating, received
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.reassembly.head import Head
 from dery_core.reassembly.hybrid import Hybrid, source_graphs
 from dery_core.reassembly.least_squares import Moments, Solution, solve
 from dery_core.reassembly.ridge_head import RidgeHead, check_labels, fit_ridge_head
 from dery_core.reassembly.seam import Seam
+from dery_core.reassembly.stem import Stem
 from dery_core.reassembly.value import HybridSpec
 from dery_core.values import Value
 from dery_core.zoo import Layout, LineGraph, Zoo, feature_map, prefix_tokens
@@ -116,7 +117,9 @@ def fit_closed_form(
 
     Runs in eval mode on the hybrid's device, in memory that doesn't grow with the images beyond
     `KEPT_BYTES`. The images' order doesn't matter, the batch size only by rounding. `ridge` are the
-    penalties to choose from. Adjoining blocks keep their Identity; a new stem stays random.
+    penalties to choose from. Adjoining blocks keep their Identity; a new stem stays random, but for
+    its batch normalisation. Behind an activation a seam predicts the same as without: exact where the
+    features are not negative, as behind a ReLU.
     DeryError for fewer images than classes, and for labels that aren't the head's.
     """
     if len(images) != len(labels) or len(images) < 2:
@@ -128,9 +131,12 @@ def fit_closed_form(
     own = own_features(source_graphs(spec, zoo), spec, batches, device)
     seams = [seam for seam in hybrid.seams if isinstance(seam, Seam)]
     tick = Ticker("Closed-form start", (len(seams) + 1) * len(images), "images", report)
-    with torch.no_grad(), _evaluating(hybrid):
+    with torch.no_grad(), evaluating(hybrid):
         feed = Feed(batches)
-        feed.then(lambda x: preprocess(x.to(device), spec.source), hybrid.stages[0])
+        feed.then(lambda x: preprocess(x.to(device), spec.source))
+        if isinstance(hybrid.stem, Stem):
+            calibrate(hybrid.stem, feed)
+        feed.then(hybrid.stem, hybrid.stages[0])
         fits = fit_seams(hybrid, spec, feed, own, ridge, tick)
         head = fit_head(hybrid, feed, labels[order], tick)
     return ClosedForm(tuple(fits), head.penalty, head.top1, len(images))
@@ -170,22 +176,24 @@ def fit_seams(
     return fits
 
 
-def calibrate(seam: Seam, feed: Feed) -> None:
-    """Give the seam's batch normalisation the statistics of what it receives, and a neutral scale."""
-    if not isinstance(seam.norm, nn.BatchNorm2d):
+def calibrate(module: Seam | Stem, feed: Feed) -> None:
+    """Give a seam's or stem's batch normalisation the statistics of what it receives, and a neutral
+    scale."""
+    norm = module.norm
+    if not isinstance(norm, nn.BatchNorm2d):
         return
-    moments = [torch.zeros(seam.norm.num_features, dtype=torch.float64) for _ in range(2)]
+    moments = [torch.zeros(norm.num_features, dtype=torch.float64) for _ in range(2)]
     rows = 0
     for x in feed:
-        received = _rows(_received(seam, seam.norm, x)).double()
-        moments[0] += received.sum(0).cpu()
-        moments[1] += received.square().sum(0).cpu()
-        rows += len(received)
+        given = _rows(received(module, norm, x)).double()
+        moments[0] += given.sum(0).cpu()
+        moments[1] += given.square().sum(0).cpu()
+        rows += len(given)
     mean, square = (total / rows for total in moments)
-    seam.norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-    seam.norm.running_var.copy_((square - mean.square()).clamp_min(0))  # type: ignore[union-attr]
-    nn.init.ones_(seam.norm.weight)
-    nn.init.zeros_(seam.norm.bias)
+    norm.running_mean.copy_(mean)  # type: ignore[union-attr]
+    norm.running_var.copy_((square - mean.square()).clamp_min(0))  # type: ignore[union-attr]
+    nn.init.ones_(norm.weight)
+    nn.init.zeros_(norm.bias)
 
 
 def fit_head(
@@ -195,7 +203,7 @@ def fit_head(
     head, features = hybrid.head, []
     assert isinstance(head, Head)
     for x in feed:
-        features.append(_received(head, head.classifier, x))
+        features.append(received(head, head.classifier, x))
         tick(len(x))
     fitted = fit_ridge_head(torch.cat(features), labels, head.classifier.out_features)
     write_linear(head.classifier, fitted)
@@ -223,7 +231,7 @@ def _fit_seam(
         return SeamFit(remark=f"left random, as it doesn't give the next block's own {layout}")
     features, tokens = _Sums(1), _Sums(seam.target.prefix)
     for x, y in zip(feed, wanted, strict=True):
-        given = _received(seam, seam.conv, x)
+        given = received(seam, seam.conv, x)
         rows = F.unfold(given, seam.conv.kernel_size, stride=seam.conv.stride).mT
         features.add([rows], [feature_map(y, layout).flatten(2).mT])
         if seam.prefix is not None:
@@ -249,7 +257,7 @@ def _tokens(seam: Seam, x: Tensor, wanted: Tensor) -> tuple[list[Tensor], list[T
     columns = list(wanted.split(1, dim=1))
     if seam.carry is None:
         return [wanted.new_zeros(len(x), 1, 1)] * len(columns), columns
-    sent = _received(seam, seam.carry[1], x)
+    sent = received(seam, seam.carry[1], x)
     sent = F.pad(sent, (0, 0, 0, len(columns) - sent.shape[1]))
     return list(sent.split(1, dim=1)), columns
 
@@ -274,14 +282,6 @@ class _Sums:
         return solve(self.kept, self.held, penalties, intercept)
 
 
-def _received(module: nn.Module, inner: nn.Module, x: Tensor) -> Tensor:
-    """What `inner` receives when `module` runs on x."""
-    found: list[Tensor] = []
-    with inner.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0])):
-        module(x)
-    return found[0]
-
-
 def _rows(image: Tensor) -> Tensor:
     """(B, C, H, W) → (B·H·W, C)."""
     return image.permute(0, 2, 3, 1).flatten(0, 2)
@@ -294,14 +294,3 @@ def _by_content(images: Tensor, labels: Tensor) -> Tensor:
         for image, label in zip(images.cpu(), labels.tolist(), strict=True)
     ]
     return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

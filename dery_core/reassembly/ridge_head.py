@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.linear_model import RidgeCV
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from dery_core.errors import DeryError
@@ -43,7 +44,10 @@ def fit_ridge_head(features: Tensor, labels: Tensor, num_classes: int) -> RidgeH
     variance = float(x.var(axis=0).mean()) or 1.0
     model = RidgeCV(
         alphas=PENALTIES * len(x) * variance, scoring="neg_mean_squared_error", store_cv_results=True
-    ).fit(x, np.eye(num_classes)[y])
+    )
+    # Sums in NumPy's BLAS depend on its threads in the last bit, and those on the machine.
+    with threadpool_limits(1, user_api="blas"):
+        model.fit(x, np.eye(num_classes)[y])
     at = int(np.argmin(np.abs(model.alphas - model.alpha_)))
     predicted = model.cv_results_[:, :, at]
     scale = _scale(predicted, y)

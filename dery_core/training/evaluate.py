@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dery_core.data import ImageSet, preprocess
+from dery_core.modules import evaluating
 from dery_core.training.inputs import Inputs
 from dery_core.zoo import ZooModel
 
@@ -20,13 +21,8 @@ def evaluate(
     """Top-1 of `module` on `data`, preprocessed as `model` asks, in percent. The module is in
     evaluation mode meanwhile; afterwards every part of it is in the mode it was in."""
     inputs = Inputs(data, lambda x: preprocess(x, model), batch_size, torch.device(device), kept_bytes=0)
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
+    with evaluating(module):
         return top1(module, inputs)
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 def _nothing(images: int) -> None:

@@ -24,6 +24,7 @@ from dery_core.training.optimiser import learning_rate, make_optimiser
 from dery_core.training.result import EpochMetrics, Result
 from dery_core.training.seeds import epoch_seed, seeded, shuffled
 from dery_core.training.spec import RunSpec
+from dery_core.training.start import fit_start
 from dery_core.training.subject import build_subject
 from dery_core.training.weights import save_subject
 from dery_core.zoo import count_macs
@@ -121,6 +122,8 @@ class _Training:
 
     def _train(self) -> None:
         recipe = self.spec.recipe
+        if not self.history and self.spec.start == "closed-form":
+            self.say(fit_start(self.subject, self.spec, self.task, self._report))
         train = self._inputs(self.task.train, "Preparing training images")
         test = self._inputs(self.task.test, "Preparing test images")
         first = max(1, len(self.history))

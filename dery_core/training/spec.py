@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.value import HybridSpec
@@ -11,9 +11,13 @@ from dery_core.values import Value
 from dery_core.zoo.model import ZooModel
 
 Protocol = Literal["frozen", "full"]
+Start = Literal["closed-form", "random"]
 
 LEARNING_RATES: dict[Protocol, float] = {"frozen": 6e-3, "full": 2e-3}
 """Where training starts unless told otherwise: new layers alone bear a higher rate."""
+
+DEFAULT_START: Start = "closed-form"
+"""How a new run starts unless told otherwise: docs/closed_form_seams.md measures what it gains."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class RunSpec(Value):
     frozen trains stitching layers and head only (of a member: its new classifier), full trains
     everything. `device` is cpu, cuda, cuda:N or auto. `threads` are the CPU threads of the
     training; they are part of the specification because sums depend on them in the last bit.
+    `start` is where the new layers' weights come from: closed-form fits seams and head to some of the
+    training images before the first epoch, random draws them from `seed`.
     """
 
     name: str
@@ -67,6 +73,8 @@ class RunSpec(Value):
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+    # Not DEFAULT_START: a file without the field is of an earlier version, which knew nothing else.
+    start: Start = "random"
 
     def __post_init__(self) -> None:
         if (self.hybrid is None) == (self.member is None):
@@ -76,6 +84,15 @@ class RunSpec(Value):
         _need(self.protocol in ("frozen", "full"), "protocol", self.protocol, "frozen or full")
         _need(self.seed >= 0, "seed", self.seed, "0 or more")
         _need(self.threads >= 1, "threads", self.threads, "at least 1")
+        _need(self.start in ("closed-form", "random"), "start", self.start, "closed-form or random")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without the random start, as in the earlier version: a checkpoint is tied to the digest of
+        this, and runs begun before must go on."""
+        data = super().to_dict()
+        if self.start == "random":
+            del data["start"]
+        return data
 
 
 def _need(holds: bool, name: str, value: object, allowed: str) -> None:

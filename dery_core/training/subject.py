@@ -21,8 +21,8 @@ class Subject:
 
     `source` is the zoo model whose preprocessing applies. `prefix`, then `tail`, is the whole
     `module`: under the frozen protocol the prefix holds nothing that is trained, so what it gives
-    for an image is constant. `fresh` are the newly made modules: a hybrid's stitching layers and
-    head, a member's classifier.
+    for an image is constant. `fresh` are the newly made modules: a hybrid's stem, stitching layers
+    and head, a member's classifier.
     """
 
     module: nn.Module
@@ -77,11 +77,8 @@ def _hybrid_subject(spec: RunSpec, num_classes: int) -> Subject:
             f"{num_classes}: reassemble it for this task."
         )
     hybrid: Hybrid = build_hybrid(spec.hybrid, load_zoo(spec.zoo), spec.seed)
-    chain: list[nn.Module] = []
-    for stage, seam in zip(hybrid.stages, [*hybrid.seams, hybrid.head], strict=True):
-        chain += [stage, seam]
-    fresh = [seam for seam in hybrid.seams if not isinstance(seam, nn.Identity)]
-    return _subject(spec, hybrid, spec.hybrid.source, chain, [*fresh, hybrid.head])
+    chain = [module for module in hybrid.chain() if type(module) is not nn.Identity]
+    return _subject(spec, hybrid, spec.hybrid.source, chain, hybrid.fresh_modules())
 
 
 def _member_subject(spec: RunSpec, num_classes: int) -> Subject:
