@@ -3,10 +3,18 @@
 from dery_core.reassembly.candidates import BlockFacts, Candidates, block_named, candidates
 from dery_core.reassembly.fit import Fit, fit_report
 from dery_core.reassembly.front import pareto_front
-from dery_core.reassembly.hybrid import Hybrid, build_hybrid, load_hybrid, save_hybrid, source_graphs
+from dery_core.reassembly.hybrid import (
+    Hybrid,
+    assemble,
+    build_hybrid,
+    load_hybrid,
+    save_hybrid,
+    source_graphs,
+)
 from dery_core.reassembly.linear import LinearScore, fit_linear
 from dery_core.reassembly.members import members_within
 from dery_core.reassembly.naswot import Naswot, naswot
+from dery_core.reassembly.official import PUBLISHED, Published
 from dery_core.reassembly.program import Program
 from dery_core.reassembly.reassemble import brute_force, extremes, reassemble
 from dery_core.reassembly.scores import SCORE_IMAGES, Measured, Scores, measure, sampled, score_candidates
@@ -31,10 +39,13 @@ __all__ = [
     "LinearScore",
     "Measured",
     "Naswot",
+    "PUBLISHED",
     "Program",
+    "Published",
     "Scores",
     "Seam",
     "SeamStyle",
+    "assemble",
     "block_named",
     "brute_force",
     "build_hybrid",

@@ -70,14 +70,14 @@ class Candidates(Value):
     def seam_costs(self) -> NDArray[np.int64]:
         """(2, K-1, N, N): params and MACs of the seam from model i's stage k to model j's stage k+1.
 
-        0 on the diagonal: a model's own blocks adjoin.
+        0 on the diagonal unless the style has seams there too: a model's own blocks adjoin.
         """
         n = len(self.models)
         costs = np.zeros((2, self.k - 1, n, n), np.int64)
         for k in range(self.k - 1):
             for i, left in enumerate(self.blocks):
                 for j, right in enumerate(self.blocks):
-                    if i != j:
+                    if i != j or self.seam.always:
                         costs[:, k, i, j] = seam_cost(left[k].output, right[k + 1].input, self.seam)
         return costs
 

@@ -8,7 +8,7 @@ from dery_core.reassembly.candidates import BlockFacts, Candidates, block_facts
 from dery_core.reassembly.flow import placed_blocks
 from dery_core.reassembly.seam import seam_cost
 from dery_core.reassembly.stem import stem_cost, stem_grid
-from dery_core.reassembly.value import HybridSpec, adjoins
+from dery_core.reassembly.value import HybridSpec
 from dery_core.values import Value
 from dery_core.zoo import Layout, LineGraph
 
@@ -80,7 +80,7 @@ def fits_between(
     """`fit_report` from the blocks as they are in their own networks and in the hybrid."""
     fits = [_stem_fit(spec, built[0].input, placed[0])] if spec.stem else []
     for k, (left, right) in enumerate(zip(placed, placed[1:], strict=False)):
-        if not adjoins(left.block, right.block):
+        if not spec.seamless(k):
             fits.append(_seam_fit(spec, k, left, built[k + 1].input, right))
     return tuple(fits)
 

@@ -1,18 +1,21 @@
 """What the blocks of a hybrid take and give: as they were built, or as the grid flows through them."""
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import BlockFacts, block_facts
 from dery_core.reassembly.stem import stem_grid
-from dery_core.reassembly.value import HybridSpec, adjoins
+from dery_core.reassembly.value import HybridSpec
 from dery_core.zoo import Layout, LineGraph, count_macs
+from dery_core.zoo.sketching import sketch
+
+_GRID_NAMES = ("input_resolution", "feat_size", "resolution")
+"""What timm's modules call the grid that they were made for."""
 
 
 def placed_blocks(spec: HybridSpec, graphs: Mapping[str, LineGraph]) -> list[BlockFacts]:
@@ -38,7 +41,7 @@ def _entrance(spec: HybridSpec, k: int, facts: BlockFacts, placed: list[BlockFac
     if k == 0:
         return _entered(facts, stem_grid(spec.source.input_size), spec) if spec.stem else facts.input
     before = placed[-1]
-    if adjoins(before.block, facts.block):
+    if spec.seamless(k - 1):
         return before.output
     stride = spec.seam_at(k - 1).stride
     return _entered(facts, (before.output.height // stride, before.output.width // stride), spec)
@@ -60,7 +63,9 @@ def _flowed(facts: BlockFacts, taken: Layout, stage: nn.Module) -> BlockFacts:
     """The block as it is when it takes `taken`."""
     if taken == facts.input:
         return facts
-    stage = _without_numbers(stage)
+    if _grid(taken) != _grid(facts.input) and _keeps_grid(stage):
+        raise _refusal(facts, str(taken))
+    stage = sketch(stage)[0].eval()
     x = torch.empty(1, *taken.shape, device="meta")
     try:
         macs = count_macs(stage, x)
@@ -72,6 +77,16 @@ def _flowed(facts: BlockFacts, taken: Layout, stage: nn.Module) -> BlockFacts:
     if given is None:
         raise _refusal(facts, str(taken))
     return replace(facts, macs=macs, input=taken, output=given)
+
+
+def _keeps_grid(stage: nn.Module) -> bool:
+    """Whether a module says that it was made for one grid. Shifted windows have masks for it which
+    another number of windows may fit without an error, and wrongly."""
+    return any(hasattr(part, name) for part in stage.modules() for name in _GRID_NAMES)
+
+
+def _grid(layout: Layout) -> tuple[int, int]:
+    return layout.height, layout.width
 
 
 def _given(facts: BlockFacts, taken: Layout, shape: tuple[int, ...]) -> Layout | None:
@@ -94,16 +109,3 @@ def _refusal(facts: BlockFacts, given: str) -> DeryError:
         f"the block {facts.first_name} to {facts.last_name} of {facts.block.model} takes {facts.input} and "
         f"doesn't run on {given}: choose a seam style that resizes and keeps prefix tokens."
     )
-
-
-def _without_numbers(module: nn.Module) -> nn.Module:
-    """A copy on the meta device, made without copying a number."""
-    memo: dict[int, object] = {}
-    for part in module.modules():
-        for held in (part._parameters, part._buffers, vars(part)):
-            for tensor in held.values():
-                if isinstance(tensor, nn.Parameter):
-                    memo[id(tensor)] = nn.Parameter(tensor.detach().to("meta"), tensor.requires_grad)
-                elif isinstance(tensor, Tensor):
-                    memo[id(tensor)] = tensor.detach().to("meta")
-    return copy.deepcopy(module, memo).eval()

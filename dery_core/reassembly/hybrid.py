@@ -1,7 +1,7 @@
 """`Hybrid`: blocks of several networks with seams between them and a new head."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dery_core.reassembly.head import Head
 from dery_core.reassembly.seam import Seam
 from dery_core.reassembly.stem import Stem
 from dery_core.reassembly.style import SeamStyle
-from dery_core.reassembly.value import HybridSpec, adjoins
+from dery_core.reassembly.value import HybridSpec
 from dery_core.zoo import LineGraph, Zoo, ZooModel, build_architecture, line_graph, zoo_line_graph
 
 _SPEC_FILE = "hybrid.json"
@@ -89,12 +89,17 @@ def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
     DeryError when the zoo has no such model, other weights, or no such block, or when a block doesn't
     run on what a seam that doesn't resize gives it.
     """
-    graphs = source_graphs(spec, zoo)
+    return assemble(spec, source_graphs(spec, zoo), seed)
+
+
+def assemble(spec: HybridSpec, graphs: Mapping[str, LineGraph], seed: int = 0) -> Hybrid:
+    """The hybrid of `spec` in eval mode from the line graphs of its networks by name: `build_hybrid`
+    for who has them already."""
     facts = placed_blocks(spec, graphs)
     stages = [_stage(graphs[block.model], block) for block in spec.blocks]
     seams: list[nn.Module] = []
     for k, (left, right) in enumerate(zip(facts, facts[1:], strict=False)):
-        if adjoins(left.block, right.block):
+        if spec.seamless(k):
             seams.append(nn.Identity())
         else:
             seams.append(build_seam(k, left, right, spec.seam_at(k), seed))

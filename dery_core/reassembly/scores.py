@@ -166,7 +166,7 @@ class _Trie:
             model = self.zoo.model(block.model)
             return [run_with_codes(stage, preprocess(images, model)) for images in self.images]
         left = self.candidates.blocks[choice[k - 1]][k - 1]
-        if not adjoins(left.block, block):
+        if self.candidates.seam.always or not adjoins(left.block, block):
             seam = build_seam(k - 1, left, facts, self.candidates.seam, self.seed)
             stage.insert(0, seam.eval())
         out = []

@@ -28,7 +28,8 @@ class SeamStyle(Value):
     the grid flows on, and the next block has to take what comes. With `prefix` the next block gets
     the class and register tokens it was built for, learned and carried; without, it runs on bare
     tokens. `token_norm` is the norm where both sides are transformers' (channels last), "same" as
-    elsewhere by default. `head_norm` puts a LayerNorm before the classifier.
+    elsewhere by default. With `always` two blocks that adjoin in one network have a seam between them
+    too. `head_norm` puts a LayerNorm before the classifier.
     """
 
     norm: Norm = "batch"
@@ -38,6 +39,7 @@ class SeamStyle(Value):
     resize: bool = True
     prefix: bool = True
     stride: int = 1
+    always: bool = False
     head_norm: bool = True
 
     def __post_init__(self) -> None:
@@ -80,7 +82,13 @@ SEAM_STYLES = {
     "default": SeamStyle(),
     "plain": SeamStyle(norm="none"),
     "official": SeamStyle(
-        token_norm="layer", activation="leaky_relu", bias=False, resize=False, prefix=False, head_norm=False
+        token_norm="layer",
+        activation="leaky_relu",
+        bias=False,
+        resize=False,
+        prefix=False,
+        always=True,
+        head_norm=False,
     ),
 }
 """`default`: norm and 1×1 convolution at the next block's own grid. `plain`: without norm. `official`:

@@ -48,9 +48,9 @@ class HybridSpec(Value):
 
     `models` are the zoo records of the blocks' sources, each once. The input is what the first
     block's model takes; a first block that doesn't begin at its model's node 0 gets a new stem.
-    Between blocks of different models, or blocks that don't adjoin in their own model, stands a
-    stitching layer in the style of `seam`; `strides`, one an interval between blocks, replaces the
-    style's stride there.
+    Between blocks of different models, or blocks that don't adjoin in their own model (in any case,
+    if the style says so), stands a stitching layer in the style of `seam`; `strides`, one an
+    interval between blocks, replaces the style's stride there.
     """
 
     blocks: tuple[Block, ...]
@@ -97,6 +97,10 @@ class HybridSpec(Value):
     def seam_at(self, k: int) -> SeamStyle:
         """The style of the seam after stage k."""
         return replace(self.seam, stride=self.strides[k]) if self.strides else self.seam
+
+    def seamless(self, k: int) -> bool:
+        """Whether stage k+1 follows stage k in one model, without a seam."""
+        return adjoins(self.blocks[k], self.blocks[k + 1]) and not self.seam.always
 
     @property
     def stem(self) -> bool:
