@@ -4,11 +4,11 @@ import pandas as pd
 
 from dery_core.training import Contender, verdict
 
-ALIKE = ["task", "protocol", "recipe", "seed"]
+ALIKE = ["task", "protocol", "recipe", "seed", "start"]
 
 
 def comparable(runs: pd.DataFrame, run_id: str) -> pd.DataFrame:
-    """Finished runs tuned as `run_id` was: same task, protocol, recipe and seed.
+    """Finished runs tuned as `run_id` was: same task, protocol, recipe, seed and start.
 
     `runs` is `run_frame`'s, newest first. A member that was tuned twice counts once, its newest
     run; `run_id` itself is always in when it is finished.

@@ -94,14 +94,14 @@ def run_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """One line a run, damaged ones too.
 
     Columns: id, subject (the member's name, or the run's name for a hybrid), hybrid (bool), task,
-    protocol, recipe (its key), seed, state, epoch, epochs, message, params, macs, top1_before and top1
+    protocol, recipe (its key), seed, start, state, epoch, epochs, message, params, macs, top1_before and top1
     (percent, NaN until finished).
     """
     return pd.DataFrame([_run_line(run) for run in runs], columns=RUN_COLUMNS)
 
 
 RUN_COLUMNS = [
-    "id", "subject", "hybrid", "task", "protocol", "recipe", "seed", "state", "epoch", "epochs",
+    "id", "subject", "hybrid", "task", "protocol", "recipe", "seed", "start", "state", "epoch", "epochs",
     "message", "params", "macs", "top1_before", "top1",
 ]  # fmt: skip
 
@@ -127,6 +127,7 @@ def _run_line(run: Run) -> dict[str, Any]:
         "protocol": spec.protocol,
         "recipe": digest(spec.recipe),
         "seed": spec.seed,
+        "start": spec.start,
     }
     if result is not None:
         line |= {

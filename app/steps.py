@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ from dery_core.reassembly import (
     score_candidates,
 )
 from dery_core.similarity import SimilarityTable, similarity_table
-from dery_core.training import Protocol, Recipe, RunSpec
+from dery_core.training import Protocol, Recipe, RunSpec, Start
 from dery_core.workspace import Workspace
 from dery_core.zoo import (
     SizeMeasure,
@@ -302,16 +303,22 @@ def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
     return tuple(model.name for model in members_within(zoo, budget, classes))
 
 
-def start_runs(zoo: Zoo, hybrid: HybridSpec, rivals: Iterable[str], protocol: Protocol, epochs: int) -> str:
+def start_runs(
+    zoo: Zoo, hybrid: HybridSpec, rivals: Iterable[str], protocol: Protocol, start: Start, epochs: int
+) -> str:
     """Fine-tune the hybrid, then each rival in the same way; the id of the hybrid's run."""
-    recipe = Recipe.default(protocol, epochs)
-    place = str(zoo.path)
-    specs = [
-        RunSpec(rival, place, TARGET_TASK, member=zoo.model(rival), protocol=protocol, recipe=recipe)
-        for rival in rivals
-    ]
+
+    def spec(name: str, **subject: Any) -> RunSpec:
+        recipe = Recipe.default(protocol, epochs)
+        return RunSpec(
+            name, str(zoo.path), TARGET_TASK, protocol=protocol, recipe=recipe, start=start, **subject
+        )
+
     # Made last and started first: the newest run stands on top of the list.
-    specs.append(RunSpec(hybrid.title, place, TARGET_TASK, hybrid=hybrid, protocol=protocol, recipe=recipe))
+    specs = [
+        *(spec(rival, member=zoo.model(rival)) for rival in rivals),
+        spec(hybrid.title, hybrid=hybrid),
+    ]
     made = [create_run(workspace(), spec) for spec in specs]
     launcher.launch([made[-1], *made[:-1]])
     return made[-1].id

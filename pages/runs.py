@@ -13,7 +13,7 @@ from app.components.run_board import LIVE, open_run, run_list
 from app.components.waiting import value_of
 from app.frames import run_frame
 from dery_core.reassembly import Budget
-from dery_core.training import Protocol
+from dery_core.training import DEFAULT_START, Protocol, Start
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
@@ -25,6 +25,7 @@ st.markdown(
 )
 
 PROTOCOLS: dict[Protocol, str] = {"frozen": "Seams and head (frozen)", "full": "All (full)"}
+STARTS: dict[Start, str] = {"closed-form": "Closed form", "random": "Random"}
 
 
 def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
@@ -54,7 +55,18 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         persist_state="session",
     )
     epochs = right.slider("Epochs", 1, 30, steps.EPOCHS, key="epochs", persist_state="session")
-    against = st.segmented_control(
+    start = left.segmented_control(
+        "Where seams and head start from",
+        list(STARTS),
+        format_func=STARTS.__getitem__,
+        default=DEFAULT_START,
+        required=True,
+        key="start_from",
+        persist_state="session",
+        help="Closed form: before the first epoch each seam is fitted by least squares to give what the next "
+        "block saw in its own network, and the head by ridge regression on the labels. Random: nothing is.",
+    )
+    against = right.segmented_control(
         "Zoo members within this budget to tune in the same way",
         list(rivals),
         format_func=lambda label: label if label == "none" else f"{label} ({len(rivals[label])})",
@@ -63,9 +75,15 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         key="rivals",
         persist_state="session",
     )
+    st.caption(
+        "Closed form fits the seams to what the next block saw in its own network, and the heads to the "
+        "labels, before the first epoch; members' heads start alike."
+        if start == "closed-form"
+        else "New layers start from random weights, as in the paper."
+    )
     if st.button("Start", type="primary", key="start_run", icon=":material/play_arrow:"):
         with st.spinner("Starting …"):
-            st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals[against], protocol, epochs)
+            st.session_state["run"] = steps.start_runs(zoo, hybrid, rivals[against], protocol, start, epochs)
         st.rerun()
 
 

@@ -12,7 +12,8 @@ from app.colours import ACCENT, text_on
 def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     """One bar a run, best on top: top-1 on the target task's test set, in percent.
 
-    `results` has the columns label, top1 and hybrid (bool). Hybrids carry a star and the accent.
+    `results` has the columns label, top1_before, top1 and hybrid (bool). Hybrids carry a star and the
+    accent; a rhombus marks the accuracy before training.
     """
     rows = results.sort_values("top1")
     labels, hybrids = [str(label) for label in rows["label"]], list(rows["hybrid"])
@@ -20,10 +21,12 @@ def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         ACCENT if hybrid else colours.get(label, ACCENT)
         for label, hybrid in zip(labels, hybrids, strict=True)
     ]
+    names = [f"★ {label}" if hybrid else label for label, hybrid in zip(labels, hybrids, strict=True)]
     figure = go.Figure(
         go.Bar(
             orientation="h",
-            y=[f"★ {label}" if hybrid else label for label, hybrid in zip(labels, hybrids, strict=True)],
+            y=names,
+            showlegend=False,
             x=rows["top1"],
             text=[f"{top1:.1f} %" for top1 in rows["top1"]],
             textposition="inside",
@@ -34,6 +37,15 @@ def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
             hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
         )
     )
-    styled(figure, height=90 + 46 * len(rows), bargap=0.25)
+    figure.add_scatter(
+        name="Before training",
+        showlegend=True,
+        y=names,
+        x=rows["top1_before"],
+        mode="markers",
+        marker={"symbol": "diamond", "size": 13, "color": "white", "line": {"color": "#2a3342", "width": 2}},
+        hovertemplate="%{y} before training: %{x:.2f} %<extra></extra>",
+    )
+    styled(figure, height=110 + 46 * len(rows), bargap=0.25)
     figure.update_xaxes(title="Top-1 on the target task's test set, %", range=[0, 100])
     return figure.update_yaxes(tickfont={"size": 15}, showgrid=False)

@@ -46,7 +46,7 @@ def open_run(run: Run, line: pd.Series, colours: Mapping[str, str]) -> None:
     """Curves, figures, log and the buttons of one run."""
     status = line["state"]
     with st.container(horizontal=True, vertical_alignment="center", key="open_run"):
-        st.subheader(f"{line['subject']}, {line['protocol']} tuning", width="content")
+        st.subheader(f"{line['subject']}, {line['protocol']} tuning{_from(line)}", width="content")
         st.markdown(_badge(status), width="content")
         _buttons(run, status)
     if line["message"]:
@@ -63,6 +63,10 @@ def open_run(run: Run, line: pd.Series, colours: Mapping[str, str]) -> None:
         )
     with st.expander("Log", icon=":material/description:"), st.container(key="run_log"):
         st.code("\n".join(run.log().splitlines()[-40:]) or "Nothing yet.", language=None)
+
+
+def _from(line: pd.Series) -> str:
+    return " from a closed-form start" if line["start"] == "closed-form" else ""
 
 
 def _buttons(run: Run, status: str) -> None:
@@ -98,12 +102,16 @@ def _badge(status: str) -> str:
 def _row(row: Mapping[Any, Any], is_open: bool) -> str:
     colour = _COLOURS[row["state"]]
     done = 100 * row["epoch"] / max(row["epochs"], 1)
-    top1 = "" if pd.isna(row["top1"]) else f"<b>{row['top1']:.1f} %</b>"
+    top1 = ""
+    if not pd.isna(row["top1"]):
+        before = f"before training {row['top1_before']:.1f} %"
+        top1 = f'<span title="{before}">{row["top1_before"]:.1f} → <b>{row["top1"]:.1f} %</b></span>'
+    start = "closed form" if row["start"] == "closed-form" else ""
     kind = "dery-run open" if is_open else "dery-run"
     return (
         f'<div class="{kind}" data-run="{escape(row["id"])}" data-state="{row["state"]}">'
-        f"<span>{escape(str(row['protocol']))}</span>"
+        f"<span>{escape(str(row['protocol']))}<small>{start}</small></span>"
         f'<span class="state"><i style="background:{colour}"></i>{row["state"]}</span>'
         f'<span class="track"><i style="width:{done:.0f}%;background:{colour}"></i></span>'
-        f"<span>{row['epoch']} of {row['epochs']} epochs</span><span>{top1}</span></div>"
+        f"<span>{row['epoch']} of {row['epochs']} epochs</span>{top1}</div>"
     )

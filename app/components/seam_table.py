@@ -19,7 +19,8 @@ def seam_table(rows: Sequence[HybridRow]) -> None:
             st.table(pd.DataFrame(lines), hide_index=True, border="horizontal")
         st.caption(
             "A seam brings the features to the grid that the next block was built for and projects the "
-            "channels by a 1×1 convolution. Stride: pixels of the network's own image that one position spans."
+            "channels by a 1×1 convolution. Stride: how many pixels of its own network's image one position "
+            "spans."
         )
 
 

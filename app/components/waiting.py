@@ -33,7 +33,7 @@ def result_of(task: Work[T], key: Hashable, title: str) -> T:
 def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
     """As `result_of`, but gives None where that ends the page."""
     if not task.wait(PATIENCE_SECONDS):
-        _progress(task, title)
+        progress_box(task, title)
         return None
     try:
         return task.value()
@@ -48,7 +48,8 @@ def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
 
 
 @st.fragment(run_every=REDRAW_SECONDS)
-def _progress(task: Work[T], title: str) -> None:
+def progress_box(task: Work[T], title: str, stop: str = "Stop") -> None:
+    """How far `task` is, with a button that stops it; the page is drawn anew when it ends."""
     if task.finished:
         st.rerun()
     with st.container(border=True, key="progress"):
@@ -59,7 +60,7 @@ def _progress(task: Work[T], title: str) -> None:
         else:
             step = progress.step if progress else "Starting"
             st.markdown(f"{step} … {time.monotonic() - task.started:.0f} s")
-        if st.button("Stop", key="stop_work", icon=":material/stop:"):
+        if st.button(stop, key="stop_work", icon=":material/stop:"):
             task.cancel()
 
 

@@ -10,6 +10,7 @@ RUN = {
     "protocol": "frozen",
     "recipe": "r",
     "seed": 0,
+    "start": "random",
     "state": "finished",
     "params": 10,
     "macs": 20,
@@ -26,7 +27,14 @@ MEMBER = {"id": "m", "subject": "vit", "hybrid": False, "top1": 70.0}
 
 @pytest.mark.parametrize(
     "other",
-    [{"task": "other"}, {"protocol": "full"}, {"recipe": "longer"}, {"seed": 1}, {"state": "running"}],
+    [
+        {"task": "other"},
+        {"protocol": "full"},
+        {"recipe": "longer"},
+        {"seed": 1},
+        {"start": "closed-form"},
+        {"state": "running"},
+    ],
 )
 def test_runs_tuned_otherwise_are_left_out(other: dict[str, object]) -> None:
     found = comparable(runs(HYBRID, MEMBER, {**MEMBER, "id": "x", "subject": "swin", **other}), "h")

@@ -34,6 +34,7 @@ def test_a_run_of_the_hybrid_is_started_shown_and_found_again(
 ) -> None:
     app = open_page("runs", members=BOTH, k="3")
     app.slider(key="epochs").set_value(1)
+    assert "Closed form fits the seams" in told(app)
     app.button(key="start_run").click().run()
     assert not app.exception
     run_id = app.query_params["run"]
@@ -45,6 +46,9 @@ def test_a_run_of_the_hybrid_is_started_shown_and_found_again(
     assert 'data-state="finished"' in row
     assert "dery-run open" in row
     assert "1 of 1 epochs" in row
+    assert "closed form" in row
+    assert "before training" in row
+    assert any("from a closed-form start" in str(heading.value) for heading in again.subheader)
     # The chosen members keep to the budget, so they were tuned beside it.
     assert "points is chance" in told(again)
     # Curves and the bar beside the zoo.

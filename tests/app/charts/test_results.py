@@ -10,9 +10,15 @@ COLOURS = {"a": "#112233", "b": "#445566"}
 
 def test_results_are_ordered_with_the_best_on_top_and_hybrids_starred() -> None:
     results = pd.DataFrame(
-        {"label": ["a", "Hybrid", "b"], "top1": [70.0, 80.0, 60.0], "hybrid": [False, True, False]}
+        {
+            "label": ["a", "Hybrid", "b"],
+            "top1_before": [9.0, 30.0, 8.0],
+            "top1": [70.0, 80.0, 60.0],
+            "hybrid": [False, True, False],
+        }
     )
-    bars = result_bars(results, COLOURS).data[0]
+    bars, before = result_bars(results, COLOURS).data
     # Plotly draws from below.
     assert list(bars.y) == ["b", "a", "★ Hybrid"]
+    assert dict(zip(before.y, before.x, strict=True)) == {"b": 8.0, "a": 9.0, "★ Hybrid": 30.0}
     assert list(bars.marker.color) == ["#445566", "#112233", ACCENT]
