@@ -11,3 +11,9 @@ class DeryError(ValueError):
 
 class Cancelled(Exception):
     """Raised from a progress callback to stop long work; whatever was finished is kept."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign library's error says first, short enough to stand inside a sentence."""
+    text = str(error).strip()
+    return text.splitlines()[0][:160].rstrip(". ") if text else type(error).__name__

@@ -8,10 +8,15 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from dery_core.units import quantity
+
 
 @dataclass(frozen=True)
 class Progress:
-    """One report of a long step. `seconds` is the time since the step began."""
+    """One report of a long step. `seconds` is the time since the step began.
+
+    The unit "B" is for bytes: they are shown as MB and the like.
+    """
 
     step: str
     done: int
@@ -30,12 +35,30 @@ class Progress:
         rate = self.rate
         return None if rate is None else (self.total - self.done) / rate
 
+    @property
+    def amount(self) -> str:
+        """How much is done, "3/12 models" or "12.3 MB/46.8 MB"."""
+        if self.unit == "B":
+            return f"{_bytes(self.done)}/{_bytes(self.total)}"
+        return f"{self.done}/{self.total} {self.unit}"
+
+    @property
+    def speed(self) -> str:
+        """The rate with its unit, "0.5 models/s" or "2.3 MB/s"; "" before the first unit."""
+        if self.rate is None:
+            return ""
+        if self.unit == "B":
+            return f"{_bytes(self.rate)}/s"
+        return f"{self.rate:.0f} {self.unit}/s" if self.rate >= 100 else f"{self.rate:.3g} {self.unit}/s"
+
     def __str__(self) -> str:
-        text = f"{self.step}: {self.done}/{self.total} {self.unit}"
-        if self.rate is None or self.remaining is None:
-            return text
-        rate = f"{self.rate:.0f}" if self.rate >= 100 else f"{self.rate:.3g}"
-        return f"{text}, {rate} {self.unit}/s, {self.remaining:.0f} s to go"
+        text = f"{self.step}: {self.amount}"
+        return f"{text}, {self.speed}, {self.remaining:.0f} s to go" if self.remaining is not None else text
+
+
+def _bytes(count: float) -> str:
+    text = quantity(count)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
 
 
 ProgressFn = Callable[[Progress], None]
@@ -81,7 +104,8 @@ class TerminalProgress:
             self._bar = tqdm(
                 desc=progress.step,
                 total=progress.total,
-                unit=f" {progress.unit}",
+                unit="B" if progress.unit == "B" else f" {progress.unit}",
+                unit_scale=progress.unit == "B",
                 file=sys.stderr,
                 # A log file wants a line now and then, not ten a second.
                 mininterval=0.1 if sys.stderr.isatty() else 10,

@@ -1,4 +1,5 @@
-"""The folder that keeps what was computed: features, tables, partitions, scores, hybrids, runs."""
+"""The folder that keeps what was computed (features, tables, partitions, scores, hybrids, runs) and the
+user's own zoo."""
 
 import os
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ class Workspace:
         instead = "choose another folder with --workspace or the variable DERY_HOME"
         check_writable(path, "workspace", instead)
         return cls(path)
+
+    @property
+    def zoo(self) -> Path:
+        """The user's own networks, and what is known of timm's."""
+        return self.root / "zoo"
 
     @property
     def features(self) -> Path:

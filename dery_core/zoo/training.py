@@ -23,10 +23,11 @@ from dery_core.data.task import ImageSet
 from dery_core.errors import DeryError
 from dery_core.files import atomic_path, check_writable, sha256, write_text
 from dery_core.progress import ProgressFn, Ticker, silent
+from dery_core.zoo.architecture import build_architecture
 from dery_core.zoo.catalogue import CATALOGUE, Member
 from dery_core.zoo.costs import count_macs
 from dery_core.zoo.model import ZooModel
-from dery_core.zoo.zoo import Zoo, build_architecture, load_zoo
+from dery_core.zoo.zoo import Zoo, load_zoo
 
 _BATCH = 32
 _WEIGHT_DECAY = 0.05

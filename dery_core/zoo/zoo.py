@@ -2,41 +2,46 @@
 
 import dataclasses
 import difflib
-import json
 import os
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import timm
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from dery_core.errors import DeryError
+from dery_core.errors import DeryError, first_line
 from dery_core.files import sha256, user_path
-from dery_core.values import read_json
-from dery_core.zoo.compact import COMPACT_FAMILIES
-from dery_core.zoo.costs import count_macs
+from dery_core.progress import ProgressFn, silent
+from dery_core.zoo.architecture import architecture_settings, build_architecture
+from dery_core.zoo.download import download_weights
 from dery_core.zoo.model import ZooModel
+from dery_core.zoo.pretrained import check_pretrained, pretrained_model
+from dery_core.zoo.weights import load_tensors, read_tensors
+from dery_core.zoo.zoo_file import read_document
 
 EMBEDDED_ZOO = Path(__file__).resolve().parents[2] / "assets" / "zoo" / "zoo.json"
-_SCHEMA_VERSION = 1
+EMBEDDED = "embedded"
+"""How a zoo file names the embedded zoo that it extends."""
 _TIMM = "timm:"
-_LOADING_KWARGS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"}
-"""Settings by which a foreign zoo file could make timm read any file or address."""
 
 
 @dataclass(frozen=True)
 class Zoo:
-    """Models of one zoo file at `path`; weight files lie beside it."""
+    """Models of the zoo file at `path` and of the zoos it extends, those first.
+
+    `files` are all of these files, `folders` tells for every member the folder of its weights, and
+    `own` names the members that the file itself lists.
+    """
 
     path: Path
     models: tuple[ZooModel, ...]
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,10 +60,14 @@ class Zoo:
         """The zoo with only these members, in the order given."""
         return dataclasses.replace(self, models=tuple(self.model(name) for name in names))
 
+    def folder(self, name: str) -> Path:
+        """Where the member's weight file lies: beside the zoo file that lists it."""
+        return self.folders.get(name, self.path.parent)
+
     def weights_path(self, name: str) -> Path | None:
-        """The member's weight file; None when timm is to download its weights."""
+        """The member's weight file; None for timm's weights, which lie in a cache."""
         model = self.model(name)
-        return None if model.weights.startswith(_TIMM) else self.path.parent / model.weights
+        return None if is_pretrained(model) else self.folder(name) / model.weights
 
     def weights_key(self, name: str) -> str:
         """What tells the member's weights from others: the file's SHA-256, or timm's tag."""
@@ -73,33 +82,37 @@ class Zoo:
         for model in self.models:
             self._check_weights(model)
 
+    def fetch(self, name: str, report: ProgressFn = silent) -> None:
+        """Download timm's weights of the member, if it has such and they aren't on this machine."""
+        model = self.model(name)
+        if is_pretrained(model):
+            download_weights(pretrained_name(model), report)
+
     def build(self, name: str) -> nn.Module:
-        """The member in eval mode with its weights in float32.
+        """The member in eval mode with its weights in float32; timm's are downloaded if need be.
 
         Raises DeryError when the weight file is missing, has another hash or doesn't fit.
         """
         model = self.model(name)
         path = self._check_weights(model)
         if path is None:
-            return _download(model).eval()
-        module = build_architecture(model)
-        _load_weights(module, _read_weights(model, path), model, path)
-        return module.eval()
+            return build_pretrained(model, download_weights(pretrained_name(model)))
+        return build_with_weights(model, path)
 
     def _check_weights(self, model: ZooModel) -> Path | None:
         path = self.weights_path(model.name)
         if path is None:
             return None
-        if not path.resolve().is_relative_to(self.path.parent.resolve()):
+        if not path.resolve().is_relative_to(self.folder(model.name).resolve()):
             raise DeryError(
                 f"'{model.name}': weights '{model.weights}' lie outside the zoo's folder: "
                 "put the file beside the zoo file."
             )
         if not os.path.isfile(path):  # Path.is_file raises for a name too long
             raise DeryError(
-                f"the weight file {path} of '{model.name}' is missing: put it beside {self.path.name}."
+                f"the weight file {path} of '{model.name}' is missing: put it beside the zoo file."
             )
-        if model.sha256 and _file_hash(path, path.stat().st_mtime_ns, path.stat().st_size) != model.sha256:
+        if model.sha256 and file_hash(path) != model.sha256:
             raise DeryError(
                 f"the weight file {path} of '{model.name}' is not the one the zoo was made with "
                 "(its SHA-256 differs): restore it, or correct the hash in the zoo file."
@@ -108,31 +121,13 @@ class Zoo:
 
 
 def load_zoo(path: Path | str) -> Zoo:
-    """The zoo that a JSON file lists; weight files are not read yet.
+    """The zoo that a JSON or YAML file lists, with the zoo it extends; weight files are not read yet.
 
-    Takes `{"schema_version": 1, "models": [...]}` or a plain list. Keys that a ZooModel doesn't have
-    go to its provenance. Raises DeryError for a file that isn't one, and for duplicate names.
+    Takes an object with `models`, and with `extends` if it likes, or a plain list of models. Keys
+    that a ZooModel doesn't have go to its provenance. Raises DeryError for a file that isn't one,
+    and for duplicate names.
     """
-    path = user_path(path)
-    data = read_json(path)
-    if isinstance(data, dict):
-        version = data.get("schema_version", _SCHEMA_VERSION)
-        if version != _SCHEMA_VERSION:
-            raise DeryError(
-                f"{path}: field 'schema_version' is {version!r}, but this DeRy Studio reads version "
-                f"{_SCHEMA_VERSION} of a zoo."
-            )
-        data = data.get("models")
-    if not isinstance(data, list):
-        raise DeryError(f"{path}: a zoo file holds a list of models, or an object with the list as 'models'.")
-    models = tuple(_read_model(entry, f"{path}: model {row}") for row, entry in enumerate(data))
-    if not models:
-        raise DeryError(f"{path}: the zoo holds no models.")
-    names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
-            raise DeryError(f"{path}: two models are named '{name}': give each a name of its own.")
-    return Zoo(path, models)
+    return _load(user_path(path), ())
 
 
 def embedded_zoo() -> Zoo:
@@ -140,71 +135,95 @@ def embedded_zoo() -> Zoo:
     return load_zoo(EMBEDDED_ZOO)
 
 
-def build_architecture(model: ZooModel, num_classes: int | None = None) -> nn.Module:
-    """The network with random weights, in train mode; reads no file and no network.
+def is_pretrained(model: ZooModel) -> bool:
+    """Whether the weights are timm's, not a file beside the zoo file."""
+    return model.weights.startswith(_TIMM)
 
-    `num_classes` replaces the head's size. Raises DeryError for an architecture timm doesn't know,
-    and for settings it refuses.
-    """
-    if not timm.is_model(model.architecture):
-        close = difflib.get_close_matches(model.architecture, timm.list_models(), n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "see timm.list_models()."
-        raise DeryError(f"'{model.name}': timm {timm.__version__} has no '{model.architecture}': {hint}")
-    settings = dict(model.model_kwargs)
-    for name in _LOADING_KWARGS & set(settings):
+
+def pretrained_name(model: ZooModel) -> str:
+    """timm's name of the weights, e.g. "resnet18.a1_in1k"; DeryError when timm has no such."""
+    tag = model.weights.removeprefix(_TIMM)
+    name = f"{model.architecture}.{tag}" if tag else model.architecture
+    return check_pretrained(name, model.name)
+
+
+def build_with_weights(model: ZooModel, path: Path) -> nn.Module:
+    """The network with the weights of a file, in float32 and eval mode; DeryError when they don't fit."""
+    module = build_architecture(model)
+    tensors = read_tensors(path, f"the weight file {path} of '{model.name}'")
+    load_tensors(module, tensors, f"'{model.name}': {path.name}", model.architecture)
+    return module.eval()
+
+
+def build_pretrained(model: ZooModel, path: Path) -> nn.Module:
+    """The network with timm's weights, which lie at `path`, in float32 and eval mode."""
+    if model.sha256 and file_hash(path) != model.sha256:
         raise DeryError(
-            f"'{model.name}': model_kwargs may not hold '{name}': weights come from 'weights' alone."
+            f"timm's weights of '{model.name}' in {path} are not those the zoo was made with (their SHA-256 "
+            "differs): delete the file to download it anew, or add the network to the zoo anew."
         )
-    if num_classes is not None:
-        settings["num_classes"] = num_classes
+    name, settings = pretrained_name(model), architecture_settings(model)
     try:
-        return timm.create_model(model.architecture, pretrained=False, **settings)
-    except Exception as error:  # timm checks few of its settings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # a file at hand is in the format of timm's own, whatever the original weights were in
+            overlay = {"file": str(path), "custom_load": False}
+            return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **settings).eval()
+    except Exception as error:  # whatever timm and torch make of settings that don't fit the weights
         raise DeryError(
-            f"'{model.name}': timm refuses the model_kwargs of '{model.architecture}' "
-            f"({_first_line(error)}): correct them in the zoo file."
+            f"'{model.name}': timm's weights {path} can't be loaded ({first_line(error)}): correct "
+            "model_kwargs in the zoo file, or delete the weights to download them anew."
         ) from error
 
 
-def family(model: ZooModel) -> str:
-    """timm's family file of the architecture, e.g. "resnet" or "vision_transformer"."""
-    name = model.architecture
-    if name in COMPACT_FAMILIES:
-        return COMPACT_FAMILIES[name]
-    if not timm.is_model(name):
-        raise DeryError(f"'{model.name}': timm {timm.__version__} has no '{name}'.")
-    return timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+def file_hash(path: Path) -> str:
+    """SHA-256, read once as long as the file stays as it is."""
+    status = path.stat()
+    return _file_hash(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1024)
-def _architecture_cost(model_json: str, num_classes: int) -> tuple[int, int]:
-    model = ZooModel.from_dict(json.loads(model_json))
-    module = build_architecture(model, num_classes)
-    params = sum(parameter.numel() for parameter in module.parameters())
-    module.eval()
-    try:
-        return params, count_macs(module, torch.zeros(1, *model.input_size))
-    except Exception as error:  # whatever the network raises
-        size = "×".join(map(str, model.input_size))
-        raise DeryError(
-            f"'{model.name}' doesn't run on an input of {size} ({_first_line(error)}): correct input_size or "
-            "model_kwargs in the zoo file."
-        ) from error
+@lru_cache(maxsize=256)
+def _file_hash(path: Path, modified: int, size: int) -> str:
+    return sha256(path)
 
 
-def member_cost(model: ZooModel, num_classes: int) -> tuple[int, int]:
-    """Params and MACs (for one image) of the network with a head for `num_classes`.
+def _load(path: Path, extending: tuple[Path, ...]) -> Zoo:
+    if path.resolve() in extending:
+        raise DeryError(f"{path}: the zoo extends itself, by way of {extending[-1]}.")
+    document = read_document(path)
+    models = tuple(_read_model(entry, f"{path}: model {row}") for row, entry in enumerate(document["models"]))
+    own = tuple(model.name for model in models)
+    for name in own:
+        if own.count(name) > 1:
+            raise DeryError(f"{path}: two models are named '{name}': give each a name of its own.")
+    if "extends" not in document:
+        if not models:
+            raise DeryError(f"{path}: the zoo holds no models.")
+        return Zoo(path, models, dict.fromkeys(own, path.parent), (path,), own)
+    base = _load(_extended(document["extends"], path), (*extending, path.resolve()))
+    for name in own:
+        if name in base.names:
+            raise DeryError(
+                f"{path}: a model is named '{name}', as one of {base.path} that it extends: give it "
+                "another name."
+            )
+    folders = {**base.folders, **dict.fromkeys(own, path.parent)}
+    return Zoo(path, (*base.models, *models), folders, (path, *base.files), own)
 
-    DeryError for a network that can't be built or doesn't run on its input size.
-    """
-    return _architecture_cost(json.dumps(model.to_dict(), sort_keys=True), num_classes)
+
+def _extended(name: str, path: Path) -> Path:
+    if name == EMBEDDED:
+        return EMBEDDED_ZOO
+    return user_path(name) if name.startswith("~") else path.parent / name
 
 
 def _read_model(entry: Any, where: str) -> ZooModel:
     if not isinstance(entry, dict):
         raise DeryError(f"{where} is not an object.")
-    if isinstance(entry.get("name"), str):
-        where += f" ('{entry['name']}')"
+    name = entry.get("name", entry.get("timm"))
+    if isinstance(name, str):
+        where += f" ('{name}')"
+    entry = _with_classes(_from_timm(entry, where) if "timm" in entry else entry, where)
     known = {field.name for field in dataclasses.fields(ZooModel)} | {"schema_version"}
     extra = {key: value for key, value in entry.items() if key not in known}
     fields = {key: value for key, value in entry.items() if key in known}
@@ -213,56 +232,29 @@ def _read_model(entry: Any, where: str) -> ZooModel:
     return ZooModel.from_dict(fields, where)
 
 
-@lru_cache(maxsize=256)
-def _file_hash(path: Path, modified: int, size: int) -> str:
-    """SHA-256, read once as long as the file stays as it is."""
-    return sha256(path)
-
-
-def _read_weights(model: ZooModel, path: Path) -> dict[str, Tensor]:
+def _from_timm(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """The entry with everything that timm says about the weights it names, its own words first."""
+    if not isinstance(entry["timm"], str):
+        raise DeryError(f"{where}: field 'timm' must name timm's weights, like resnet18.a1_in1k.")
+    for key in ("architecture", "weights"):
+        if key in entry:
+            raise DeryError(f"{where}: field '{key}' is what 'timm' says already: leave it out.")
     try:
-        return load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise DeryError(
-            f"the weight file {path} of '{model.name}' is not a readable safetensors file ({error})."
-        ) from error
+        known = pretrained_model(entry["timm"])
+    except DeryError as error:
+        raise DeryError(f"{where}: field 'timm': {error}") from error
+    rest = {key: value for key, value in entry.items() if key != "timm"}
+    return {**dataclasses.asdict(known), **rest}
 
 
-def _load_weights(module: nn.Module, weights: dict[str, Tensor], model: ZooModel, path: Path) -> None:
-    """Copy the tensors in, cast to each parameter's type; DeryError names the first that doesn't fit."""
-    own = module.state_dict()
-    where = f"'{model.name}': {path.name}"
-    for name, tensor in own.items():
-        if name not in weights:
-            raise DeryError(f"{where} lacks the tensor '{name}' of '{model.architecture}'.")
-        if weights[name].shape != tensor.shape:
-            raise DeryError(
-                f"{where}: tensor '{name}' is {tuple(weights[name].shape)} in the file, "
-                f"but {tuple(tensor.shape)} in '{model.architecture}' as the zoo file describes it."
-            )
-    for name in weights:
-        if name not in own:
-            raise DeryError(f"{where} holds a tensor '{name}' that '{model.architecture}' doesn't have.")
-    module.load_state_dict(weights)
-
-
-def _download(model: ZooModel) -> nn.Module:
-    tag = model.weights.removeprefix(_TIMM)
-    name = f"{model.architecture}.{tag}" if tag else model.architecture
-    build_architecture(model)
-    if not timm.models.is_model_pretrained(name):
-        raise DeryError(f"'{model.name}': timm {timm.__version__} has no weights '{name}'.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return timm.create_model(name, pretrained=True, **model.model_kwargs)
-    except Exception as error:  # huggingface_hub raises many kinds, none of them common to all
-        raise DeryError(
-            f"'{model.name}': timm's weights '{name}' can't be loaded ({_first_line(error)}): "
-            "connect to the network for their first use, or give a safetensors file."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:120] if text else type(error).__name__
+def _with_classes(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """`classes: 10` is short for `num_classes: 10` among the model_kwargs."""
+    classes, settings = entry.get("classes"), entry.get("model_kwargs", {})
+    if classes is None or not isinstance(settings, dict):
+        return entry
+    if type(classes) is not int or classes < 1:
+        raise DeryError(f"{where}: field 'classes' is {classes!r}; it must be a whole number above 0.")
+    if settings.get("num_classes", classes) != classes:
+        raise DeryError(f"{where}: field 'classes' is {classes}, but model_kwargs say num_classes otherwise.")
+    rest = {key: value for key, value in entry.items() if key != "classes"}
+    return {**rest, "model_kwargs": {**settings, "num_classes": classes}}

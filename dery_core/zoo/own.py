@@ -1,0 +1,192 @@
+"""A person's own zoo: which zoo is in use, and networks put into it or taken out.
+
+Whatever is added has been built, loaded and cut before the zoo file is written, and the file is
+written at once or not at all.
+"""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import timm
+from safetensors.torch import save_file
+from timm.models import PretrainedCfg
+from torch import Tensor
+
+from dery_core.errors import DeryError
+from dery_core.files import atomic_path, check_writable, sha256, user_path
+from dery_core.progress import ProgressFn, Ticker, silent
+from dery_core.workspace import Workspace
+from dery_core.zoo.architecture import build_architecture, check_architecture, timm_config
+from dery_core.zoo.building import line_graph, zoo_line_graph
+from dery_core.zoo.download import download_weights
+from dery_core.zoo.line_graph import LineGraph
+from dery_core.zoo.model import ZooModel
+from dery_core.zoo.pretrained import pretrained_model
+from dery_core.zoo.weights import load_tensors, read_tensors
+from dery_core.zoo.zoo import EMBEDDED, EMBEDDED_ZOO, Zoo, build_pretrained, embedded_zoo, file_hash, load_zoo
+from dery_core.zoo.zoo_file import add_entry, remove_entry
+
+def own_zoo_path(workspace: Workspace) -> Path:
+    """The zoo file of the workspace, there once a network was added."""
+    return workspace.zoo / "zoo.yaml"
+
+
+def default_zoo(workspace: Workspace, chosen: str | Path | None = None) -> Zoo:
+    """The zoo in use: the file `chosen`, or the one $DERY_ZOO names, or the workspace's own, or the
+    embedded one."""
+    named = chosen or os.environ.get("DERY_ZOO")
+    if named:
+        return load_zoo(named)
+    own = own_zoo_path(workspace)
+    return load_zoo(own) if own.exists() else embedded_zoo()
+
+
+def add_target(workspace: Workspace, chosen: str | Path | None = None) -> Path:
+    """The zoo file that a new network goes to: the one in use, or the workspace's own where that is
+    the embedded one, which stays as it is."""
+    named = chosen or os.environ.get("DERY_ZOO")
+    path = user_path(named) if named else own_zoo_path(workspace)
+    return own_zoo_path(workspace) if _is_embedded(path) else path
+
+
+def check_zoo(zoo: Zoo, report: ProgressFn = silent) -> dict[str, str]:
+    """What keeps each member from being used, in a sentence, "" where nothing does: each is
+    downloaded if need be, built from its weight file and cut."""
+    tick = Ticker("Checking", len(zoo.names), "networks", report)
+    faults = {}
+    for name in zoo.names:
+        try:
+            zoo.fetch(name, report)
+            zoo_line_graph(zoo, name)
+            faults[name] = ""
+        except DeryError as error:
+            faults[name] = str(error)
+        tick()
+    return faults
+
+
+def template(architecture: str, name: str = "") -> ZooModel:
+    """A zoo model of that architecture with the input, mean and std that timm's own weights take: to
+    be changed where one's weights differ. It names no weights."""
+    check_architecture(architecture, name or architecture)
+    known = timm_config(architecture) or PretrainedCfg()
+    size, mean, std = (tuple(values) for values in (known.input_size, known.mean, known.std))
+    return ZooModel(name or architecture, architecture, "", "unknown", size, mean, std)
+
+
+def add_pretrained(path: Path, name: str, report: ProgressFn = silent, called: str = "") -> ZooModel:
+    """Add timm's weights `name`, e.g. "resnet18.a1_in1k", to the zoo file, as `called` if given.
+
+    Downloads them if need be. A new file extends the embedded zoo. DeryError, with nothing written,
+    where the name is taken, the weights can't be had or the network can't be cut.
+    """
+    known = pretrained_model(name)
+    model = dataclasses.replace(known, name=called or known.name)
+    _check_free(path, model.name)
+    weights = download_weights(known.name, report)
+    tick = Ticker(f"Checking {model.name}", 2, "steps", report)
+    model = dataclasses.replace(model, sha256=file_hash(weights))
+    module = build_pretrained(model, weights)
+    tick()
+    model = _with_costs(model, line_graph(module, model.input_size, model.name))
+    tick()
+    entry: dict[str, Any] = {"timm": known.name}
+    if model.name != known.name:
+        entry["name"] = model.name
+    _write_entry(path, entry | {"sha256": model.sha256, "params": model.params, "macs": model.macs})
+    return model
+
+
+def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: ProgressFn = silent) -> ZooModel:
+    """Add a network of one's own to the zoo file, with the weights of a safetensors file or of a
+    torch checkpoint (see `weights.read_tensors`).
+
+    `model.weights` and its hash are found here; without `num_classes` among its model_kwargs the
+    number is that of the checkpoint's classifier. The weights are kept beside the zoo file as
+    safetensors. DeryError, with nothing written, where the name is taken, the weights don't fit or
+    the network can't be cut.
+    """
+    _check_free(path, model.name)
+    check_writable(path.parent)
+    tick = Ticker(f"Checking {model.name}", 3, "steps", report)
+    source = user_path(weights_file)
+    if not os.path.isfile(source):
+        raise DeryError(f"the weight file {source} does not exist.")
+    tensors = read_tensors(source, f"the weight file {source}")
+    model = _with_classes(model, tensors)
+    tick()
+    module = build_architecture(model).eval()
+    load_tensors(module, tensors, f"'{model.name}': {source.name}", model.architecture)
+    tick()
+    model = _with_costs(model, line_graph(module, model.input_size, model.name))
+    tick()
+    weights = _keep(tensors, path.parent, model.name)
+    provenance = {**model.provenance, "weights from": source.name, "timm": timm.__version__}
+    model = dataclasses.replace(model, weights=weights.name, sha256=sha256(weights), provenance=provenance)
+    told = {key: value for key, value in model.to_dict().items() if value not in (None, {}, "")}
+    _write_entry(path, {key: value for key, value in told.items() if key != "schema_version"})
+    return model
+
+
+def remove(path: Path, name: str) -> None:
+    """Take the network out of the zoo file; its weights stay where they are. DeryError for one that
+    the file doesn't list itself."""
+    path = user_path(path)
+    zoo = load_zoo(path)
+    zoo.model(name)
+    if _is_embedded(path):
+        raise DeryError(f"'{name}' ships with DeRy Studio: the embedded zoo stays as it is.")
+    if name not in zoo.own:
+        lister = next(file for file in zoo.files if name in load_zoo(file).own)
+        raise DeryError(f"'{name}' is in {path} because that extends {lister}: it can't be removed alone.")
+    if len(zoo.models) == 1:
+        raise DeryError(f"'{name}' is the only network of {path}: delete the file instead.")
+    remove_entry(path, zoo.own.index(name))
+
+
+def _is_embedded(path: Path) -> bool:
+    return path.resolve() == EMBEDDED_ZOO.resolve()
+
+
+def _check_free(path: Path, name: str) -> None:
+    if _is_embedded(path):
+        raise DeryError("the embedded zoo stays as it is: add the network to another zoo file.")
+    if not name.strip() or not name.isprintable() or len(name) > 100:
+        raise DeryError(f"'{name}' is no name for a network: give it 1 to 100 letters.")
+    zoo = load_zoo(path) if path.exists() else embedded_zoo()
+    if name in zoo.names:
+        raise DeryError(f"{path} has a model '{name}' already: give the new one another name.")
+
+
+def _write_entry(path: Path, entry: dict[str, Any]) -> None:
+    add_entry(path, entry, extends=EMBEDDED)
+
+
+def _with_costs(model: ZooModel, graph: LineGraph) -> ZooModel:
+    return dataclasses.replace(model, params=graph.params, macs=graph.macs)
+
+
+def _with_classes(model: ZooModel, tensors: dict[str, Tensor]) -> ZooModel:
+    """The model with as many classes as the checkpoint's classifier gives, unless it says how many."""
+    check_architecture(model.architecture, model.name)
+    names = getattr(timm_config(model.architecture), "classifier", None)
+    first = names[0] if isinstance(names, tuple | list) and names else names
+    weight = tensors.get(f"{first}.weight")
+    if "num_classes" in model.model_kwargs or weight is None:
+        return model
+    settings = {**model.model_kwargs, "num_classes": weight.shape[0]}
+    return dataclasses.replace(model, model_kwargs=settings)
+
+
+def _keep(tensors: dict[str, Tensor], folder: Path, name: str) -> Path:
+    """The tensors as a safetensors file in `folder`; another file of that name stays as it is."""
+    stem = re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "weights"
+    stems = [stem, *(f"{stem}-{count}" for count in range(2, 1000))]
+    path = next(path for path in (folder / f"{stem}.safetensors" for stem in stems) if not path.exists())
+    with atomic_path(path) as temporary:
+        # a copy each: safetensors takes no tensors that share memory
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, temporary)
+    return path
