@@ -36,7 +36,14 @@ def test_an_impossible_recipe_is_refused_by_the_field(field: str, value: float) 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("device", "tpu"), ("device", "cuda:x"), ("protocol", "thawed"), ("seed", -1), ("threads", 0)],
+    [
+        ("device", "tpu"),
+        ("device", "cuda:x"),
+        ("protocol", "thawed"),
+        ("seed", -1),
+        ("threads", 0),
+        ("start", "warm"),
+    ],
 )
 def test_an_impossible_run_is_refused_by_the_field(field: str, value: Any) -> None:
     with pytest.raises(DeryError, match=f"{field} is {value}; it must be"):
@@ -49,7 +56,15 @@ def test_a_run_needs_something_to_train() -> None:
 
 
 def test_a_run_spec_comes_back_from_its_file(tmp_path: Path) -> None:
-    spec = RunSpec("run", "zoo.json", "task", member=MEMBER, recipe=Recipe(epochs=2), device="cuda:1")
+    spec = RunSpec(
+        "run",
+        "zoo.json",
+        "task",
+        member=MEMBER,
+        recipe=Recipe(epochs=2),
+        device="cuda:1",
+        start="closed-form",
+    )
     spec.save(tmp_path / "spec.json")
     assert RunSpec.load(tmp_path / "spec.json") == spec
 
@@ -60,3 +75,11 @@ def test_the_file_is_named_when_a_value_in_it_is_impossible(tmp_path: Path) -> N
     path.write_text(path.read_text().replace('"epochs": 8', '"epochs": 0'))
     with pytest.raises(DeryError, match=r"spec\.json: field 'recipe': epochs is 0"):
         RunSpec.load(path)
+
+
+def test_a_file_from_before_starts_could_be_chosen_means_a_random_one(tmp_path: Path) -> None:
+    """Written again it stays the same: its digest is what its checkpoints are tied to."""
+    spec = RunSpec("run", "zoo.json", "task", member=MEMBER)
+    spec.save(tmp_path / "spec.json")
+    assert "start" not in (tmp_path / "spec.json").read_text()
+    assert RunSpec.load(tmp_path / "spec.json").start == "random"

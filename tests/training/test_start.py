@@ -1,0 +1,119 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from dery_core.data import load_task
+from dery_core.errors import Cancelled, DeryError
+from dery_core.modules import received
+from dery_core.progress import Progress, silent
+from dery_core.reassembly.ridge_head import fit_ridge_head
+from dery_core.training import RunSpec, build_subject, train_run
+from dery_core.training.start import fit_start
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = (folder / "weights").glob("*.safetensors")
+    return load_file(path)
+
+
+def closed(spec: RunSpec) -> RunSpec:
+    return replace(spec, start="closed-form")
+
+
+def test_a_closed_form_start_is_better_than_a_random_one_before_training(specs: Any, tmp_path: Path) -> None:
+    spec = specs.hybrid(epochs=1)
+    said: list[str] = []
+    random = train_run(spec, tmp_path / "random", say=said.append)
+    assert said == []
+    fitted = train_run(closed(spec), tmp_path / "closed", say=said.append)
+    assert fitted.top1_before > random.top1_before + 10
+    assert len(said) == 1
+    assert said[0].startswith("Closed-form start from 120 images")
+
+
+@pytest.mark.parametrize("protocol", ["frozen", "full"])
+def test_a_run_stopped_in_its_fit_or_after_goes_on_to_the_same_end(
+    specs: Any, tmp_path: Path, protocol: Any
+) -> None:
+    spec = closed(specs.hybrid(protocol, epochs=2))
+    whole = train_run(spec, tmp_path / "whole")
+    folder = tmp_path / "stopped"
+
+    def in_the_fit(progress: Progress) -> None:
+        if progress.step == "Closed-form start" and progress.done > 150:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train_run(spec, folder, in_the_fit)
+    assert not (folder / "metrics.jsonl").exists()
+
+    def in_the_first_epoch(progress: Progress) -> None:
+        if (folder / "metrics.jsonl").exists():
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train_run(spec, folder, in_the_first_epoch)
+    assert len(curve(folder)) == 1
+    resumed = train_run(spec, folder)
+    assert replace(resumed, seconds=0.0) == replace(whole, seconds=0.0)
+    assert curve(folder) == curve(tmp_path / "whole")
+    ours, theirs = weights(folder), weights(tmp_path / "whole")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_start_takes_nothing_from_the_test_set(specs: Any) -> None:
+    spec = closed(specs.hybrid())
+    task = load_task(spec.task)
+    dark = replace(task, test=replace(task.test, images=task.test.images // 2))
+    heads = []
+    for each in (task, dark):
+        subject: Any = build_subject(spec)
+        fit_start(subject, spec, each, silent)
+        heads.append(subject.module.head.classifier.weight)
+    assert torch.equal(*heads)
+
+
+def test_a_members_classifier_starts_from_the_same_ridge_regression(specs: Any) -> None:
+    spec = closed(specs.member("toy_resnet"))
+    task = load_task(spec.task)
+    subject: Any = build_subject(spec)
+    said = fit_start(subject, spec, task, silent)
+    classifier = subject.module.get_classifier()
+    x = (task.train.images.float() / 255 - 0.5) / 0.5
+    with torch.no_grad():
+        features = received(subject.module, classifier, x)
+    expected = fit_ridge_head(features, task.train.labels, 3)
+    assert np.allclose(classifier.weight.detach(), expected.weight, atol=1e-3)
+    assert np.allclose(classifier.bias.detach(), expected.bias, atol=1e-3)
+    assert "The classifier is right on" in said
+
+
+def test_a_classifier_of_several_layers_stays_random_and_that_is_said(specs: Any) -> None:
+    spec = closed(specs.member("toy_resnet"))
+    subject: Any = build_subject(spec)
+    two = replace(subject, fresh=nn.ModuleList([*subject.fresh, nn.Linear(2, 2)]))
+    before = subject.module.get_classifier().weight.clone()
+    assert "starts from random weights" in fit_start(two, spec, load_task(spec.task), silent)
+    assert torch.equal(subject.module.get_classifier().weight, before)
+
+
+@pytest.mark.parametrize("what", ["hybrid", "member"])
+def test_fewer_training_images_than_classes_are_refused(specs: Any, tmp_path: Path, what: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "few.npz", x=images, y=np.arange(5))
+    spec = specs.hybrid(classes=5) if what == "hybrid" else specs.member("toy_vit")
+    spec = closed(replace(spec, task=f"npz:{tmp_path / 'few.npz'}"))
+    with pytest.raises(DeryError, match="4 images are too few to fit a head for 5 classes.*random weights"):
+        train_run(spec, tmp_path / "run")
