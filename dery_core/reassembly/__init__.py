@@ -1,6 +1,7 @@
 """Reassembly: seams, hybrids, their prices and scores, and the best of them under a budget."""
 
 from dery_core.reassembly.candidates import BlockFacts, Candidates, block_named, candidates
+from dery_core.reassembly.closed_form import ClosedForm, SeamFit, fit_closed_form
 from dery_core.reassembly.fit import Fit, fit_report
 from dery_core.reassembly.front import pareto_front
 from dery_core.reassembly.hybrid import (
@@ -31,6 +32,7 @@ __all__ = [
     "Budget",
     "Candidates",
     "Choice",
+    "ClosedForm",
     "Extremes",
     "Fit",
     "Hybrid",
@@ -44,6 +46,7 @@ __all__ = [
     "Published",
     "Scores",
     "Seam",
+    "SeamFit",
     "SeamStyle",
     "assemble",
     "block_named",
@@ -51,6 +54,7 @@ __all__ = [
     "build_hybrid",
     "candidates",
     "extremes",
+    "fit_closed_form",
     "fit_linear",
     "fit_report",
     "hybrid_summary",

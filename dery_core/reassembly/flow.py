@@ -52,9 +52,9 @@ def _entered(facts: BlockFacts, grid: tuple[int, int], spec: HybridSpec) -> Layo
     built = facts.input
     height, width = (built.height, built.width) if spec.seam.resize else grid
     prefix = built.prefix if spec.seam.prefix else 0
-    if (height, width, prefix) == (built.height, built.width, built.prefix):
+    if (height, width, prefix) == (*_grid(built), built.prefix):
         return built
-    if built.parts or (built.order and (height, width) != (built.height, built.width)):
+    if not height * width or (_bound(built) and (built.parts or (height, width) != _grid(built))):
         raise _refusal(facts, f"{height}×{width}{'' if prefix else ' without prefix tokens'}")
     return replace(built, height=height, width=width, prefix=prefix)
 
@@ -85,21 +85,34 @@ def _keeps_grid(stage: nn.Module) -> bool:
     return any(hasattr(part, name) for part in stage.modules() for name in _GRID_NAMES)
 
 
+def _bound(layout: Layout) -> bool:
+    """Whether positions lie as only this grid has them."""
+    return bool(layout.parts or layout.order or layout.windows)
+
+
 def _grid(layout: Layout) -> tuple[int, int]:
     return layout.height, layout.width
 
 
 def _given(facts: BlockFacts, taken: Layout, shape: tuple[int, ...]) -> Layout | None:
     """The layout of a block's output of this shape (batch of 1 first), None when it can't be told."""
-    built = facts.output
-    prefix = max(0, built.prefix - facts.input.prefix + taken.prefix)
-    for rounded in (math.ceil, math.floor):
-        height = rounded(taken.height * built.height / facts.input.height)
-        width = rounded(taken.width * built.width / facts.input.width)
+    before, built = facts.input, facts.output
+    prefix = max(0, built.prefix - before.prefix + taken.prefix)
+    if _grid(taken) == _grid(before):
+        grids = [_grid(built)]
+    elif built.kind in ("map", "map_last") and len(shape) == 4:
+        grids = [shape[2:] if built.kind == "map" else shape[1:3]]
+    else:
+        # tokens don't tell their grid, but it shrinks as it did where the block comes from
+        shrunk = (taken.height * built.height / before.height, taken.width * built.width / before.width)
+        grids = [tuple(map(rounded, shrunk)) for rounded in (math.ceil, math.floor)]
+    for height, width in grids:
         given = built
-        if (height, width, prefix) != (built.height, built.width, built.prefix):
-            given = replace(built, height=height, width=width, prefix=prefix, order=())
-        if shape == (1, *given.shape) and not (built.parts or (built.order and given.order != built.order)):
+        if (height, width, prefix) != (*_grid(built), built.prefix):
+            if _bound(built):
+                return None
+            given = replace(built, height=height, width=width, prefix=prefix)
+        if shape == (1, *given.shape):
             return given
     return None
 

@@ -241,8 +241,9 @@ def _key(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> str:
 
 
 def _without_new(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts without what a layout says only since there are others: keys of scores already kept stay."""
+    """Facts without what layouts say only in newer versions, where it says nothing: keys of scores
+    already kept stay."""
+    old = ("kind", "channels", "height", "width", "prefix")
     for end in ("input", "output"):
-        new = [key for key in ("order", "parts") if not facts[end][key]]
-        facts[end] = {key: value for key, value in facts[end].items() if key not in new}
+        facts[end] = {key: value for key, value in facts[end].items() if key in old or value}
     return facts
