@@ -1,6 +1,7 @@
 """`Assembly`: all hybrids of a partition with their costs and scores, ready for the sliders."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from dery_core.zoo import Zoo
 # More points than this can't be told apart in the plane, and make it slow to draw.
 DRAWN = 1500
 LISTED = 50_000
+LIMITS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,17 @@ class Assembly:
     def rows(self, spec: HybridSpec) -> list[HybridRow]:
         """The hybrid stage by stage, with what each seam bridges."""
         return hybrid_table(spec, None, self.candidates)
+
+
+def budget_limits(low: int, high: int) -> list[int]:
+    """Limits from `low` to at least `high`, in the three digits that are shown."""
+    steps = (low + (high - low) * step / LIMITS for step in range(LIMITS + 1))
+    return sorted({_three_digits_up(limit) for limit in steps})
+
+
+def _three_digits_up(count: float) -> int:
+    unit = 10 ** max(0, math.floor(math.log10(max(count, 1))) - 2)
+    return math.ceil(count / unit) * unit
 
 
 def _cloud(candidates: Candidates, scores: Scores) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,10 +40,10 @@ from dery_core.zoo import (
     SizeMeasure,
     Zoo,
     ZooModel,
-    embedded_zoo,
+    default_zoo,
     family,
-    load_zoo,
     member_cost,
+    own_zoo_path,
     zoo_line_graph,
 )
 
@@ -78,14 +77,23 @@ def workspace() -> Workspace:
 
 
 def zoo() -> Zoo:
-    """The zoo: the file $DERY_ZOO names, or the embedded one."""
-    path = os.environ.get("DERY_ZOO")
-    return _zoo(path, Path(path).stat().st_mtime if path and Path(path).is_file() else 0.0)
+    """The zoo in use, read anew when one of its files changed or the workspace got its own."""
+    place = workspace()
+    key = (os.environ.get("DERY_ZOO"), str(place.root))
+    known, seen = _zoos.get(key, (None, None))
+    if known is None or seen != _changed(known, place):
+        known = default_zoo(place)
+        _zoos[key] = (known, _changed(known, place))
+    return known
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _zoo(path: str | None, changed: float) -> Zoo:
-    return load_zoo(path) if path else embedded_zoo()
+_zoos: dict[Hashable, tuple[Zoo, list[int]]] = {}
+
+
+def _changed(zoo: Zoo, workspace: Workspace) -> list[int]:
+    """When the files that tell which networks there are were changed, 0 for one that isn't there."""
+    files = (*zoo.files, own_zoo_path(workspace))
+    return [file.stat().st_mtime_ns if file.is_file() else 0 for file in files]
 
 
 def with_costs(zoo: Zoo) -> Zoo:

@@ -49,7 +49,7 @@ class Progress:
             return ""
         if self.unit == "B":
             return f"{_bytes(self.rate)}/s"
-        return f"{self.rate:.0f} {self.unit}/s" if self.rate >= 100 else f"{self.rate:.3g} {self.unit}/s"
+        return f"{self.rate:,.0f} {self.unit}/s" if self.rate >= 100 else f"{self.rate:.3g} {self.unit}/s"
 
     def __str__(self) -> str:
         text = f"{self.step}: {self.amount}"

@@ -1,13 +1,12 @@
 """Reassemble: the best hybrid within a budget, as the sliders move."""
 
-import math
 from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state, steps
-from app.assembly import Assembly
+from app.assembly import Assembly, budget_limits
 from app.charts.hybrid import hybrid_row
 from app.charts.plane import score_plane
 from app.colours import model_colours
@@ -89,12 +88,13 @@ def limit(
     place: DeltaGenerator, name: Literal["params", "macs"], label: str, low: int, high: int
 ) -> int | None:
     """A slider from the smallest to the largest hybrid; at its end there is no limit."""
-    step = max(1, (high - low) // 400)
-    end = low + step * math.ceil((high - low) / step)
+    limits = budget_limits(low, high)
     chosen, key = state.get(name), state.LIMIT_KEYS[name]
-    st.session_state.setdefault(key, end if chosen is None else min(max(chosen, low), end))
-    place.slider(
-        label, low, end, step=step, key=key, format="compact", on_change=state.take_limit, args=(name, end)
+    # A limit from the URL may lie anywhere.
+    shown = limits[-1] if chosen is None else next((limit for limit in limits if limit >= chosen), limits[-1])
+    st.session_state.setdefault(key, shown)
+    place.select_slider(
+        label, limits, key=key, format_func=quantity, on_change=state.take_limit, args=(name, limits[-1])
     )
     return state.get(name)
 

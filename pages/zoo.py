@@ -6,6 +6,7 @@ from app import state, steps
 from app.charts.plane import zoo_scatter
 from app.colours import model_colours
 from app.components import path
+from app.components.add_networks import add_networks
 from app.components.errors import one_sentence
 from app.components.figures import show
 from app.components.inside import look_inside
@@ -84,6 +85,7 @@ st.title("Networks")
 VIEWS = {
     "choose": (":material/checklist: Choose", choose),
     "inside": (":material/account_tree: Look inside", look_inside),
+    "add": (":material/add_circle: Add networks", lambda _: add_networks()),
 }
 
 with one_sentence():

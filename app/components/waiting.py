@@ -79,9 +79,7 @@ def _line(task: Work[None]) -> None:
 
 def spoken(progress: Progress) -> str:
     """How far, how fast, how long still."""
-    text = f"{progress.step}: {progress.done} of {progress.total} {progress.unit}"
-    if progress.rate is None or progress.remaining is None:
+    text = f"{progress.step}: {progress.amount}"
+    if progress.remaining is None:
         return text
-    left = max(1, round(progress.remaining))
-    rate = f"{progress.rate:,.0f}" if progress.rate >= 10 else f"{progress.rate:.2g}"
-    return f"{text} · {rate} {progress.unit}/s · about {left} s to go"
+    return f"{text} · {progress.speed} · about {max(1, round(progress.remaining))} s to go"

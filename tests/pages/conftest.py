@@ -48,7 +48,7 @@ def told() -> Callable[[AppTest], str]:
     """Everything a page says in words."""
 
     def told(app: AppTest) -> str:
-        parts = [*app.title, *app.markdown, *app.info, *app.error, *app.warning, *app.caption]
+        parts = [*app.title, *app.markdown, *app.info, *app.success, *app.error, *app.warning, *app.caption]
         return "\n".join(str(part.value) for part in parts)
 
     return told

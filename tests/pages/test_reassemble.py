@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
+from dery_core.units import parse_quantity
+
 Open = Callable[..., AppTest]
 Told = Callable[[AppTest], str]
 BOTH = "toy_resnet,toy_vit"
@@ -18,26 +20,29 @@ def test_the_sliders_span_the_smallest_to_the_largest_hybrid(open_page: Open) ->
     assert not app.exception
     assert blocks(app).count('class="block"') == 3
     for key in ("max_params", "max_macs"):
-        slider = app.slider(key=key)
-        assert slider.value == slider.max > slider.min
+        slider = app.select_slider(key=key)
+        low, *_, high = map(parse_quantity, slider.options)
+        assert slider.value == high > low
 
 
 def test_a_smaller_budget_gives_a_hybrid_within_it(open_page: Open) -> None:
     app = open_page("reassemble", members=BOTH, k="3")
     free = blocks(app)
-    slider = app.slider(key="max_macs")
-    slider.set_value(slider.min).run()
+    slider = app.select_slider(key="max_macs")
+    least = parse_quantity(slider.options[0])
+    slider.set_value(least).run()
     assert not app.exception
     assert blocks(app) != free
-    assert app.query_params["macs"] == str(int(slider.min))
+    assert app.query_params["macs"] == str(least)
+    assert parse_quantity(app.metric[1].value) <= least
 
 
 def test_a_shared_link_brings_its_budget(open_page: Open) -> None:
     first = open_page("reassemble", members=BOTH, k="3")
-    slider = first.slider(key="max_macs")
-    middle = int(slider.min + slider.step * 100)
+    options = first.select_slider(key="max_macs").options
+    middle = parse_quantity(options[len(options) // 2])
     again = open_page("reassemble", members=BOTH, k="3", macs=str(middle))
-    assert again.slider(key="max_macs").value == middle
+    assert again.select_slider(key="max_macs").value == middle
 
 
 def test_a_budget_below_the_smallest_hybrid_names_the_smallest(open_page: Open) -> None:
@@ -45,8 +50,8 @@ def test_a_budget_below_the_smallest_hybrid_names_the_smallest(open_page: Open) 
     assert not app.exception
     assert "the smallest" in app.error[0].value
     assert app.error[0].value[0].isupper()
-    slider = app.slider(key="max_macs")
-    slider.set_value(slider.max).run()
+    slider = app.select_slider(key="max_macs")
+    slider.set_value(parse_quantity(slider.options[-1])).run()
     assert not app.error
 
 

@@ -79,7 +79,7 @@ def test_costs_are_counted_while_the_page_is_there_already(
     monkeypatch.setattr(steps, "member_cost", lambda model, classes: (go_on.wait(60) and 7000, 9000))
     app = open_page("zoo")
     assert not app.exception
-    assert "0 of 2 networks" in told(app)
+    assert "0/2 networks" in told(app)
     assert len(app.checkbox) == 2
     go_on.set()
     task = steps.counting(steps.zoo())
