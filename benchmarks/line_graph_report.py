@@ -1,0 +1,230 @@
+"""docs/line_graphs.md, made from the results of benchmarks/line_graphs.py."""
+
+import os
+import platform
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks.job_pool import Result
+from benchmarks.line_graph_trials import LIMIT, family
+from dery_core.units import quantity
+
+ENOUGH = 5
+
+
+@dataclass(frozen=True)
+class Results:
+    """By architecture; a stage that was interrupted holds fewer."""
+
+    sizes: dict[str, Result]
+    families: dict[str, Result]
+    random: dict[str, Result]
+    structure: dict[str, Result]
+
+
+def report(results: Results, drawn: int, most_params: int) -> str:
+    parts = [
+        "# Line graphs of timm's architectures",
+        f"Made by `python -m benchmarks.line_graphs`; {_machine()}.",
+        _reading(),
+        "## The smallest network of every family",
+        _families_summary(results),
+        _families_table(results),
+        f"## {drawn} architectures drawn with seed 0",
+        _random_summary(results, drawn, most_params),
+        _random_faults(results),
+        "## Every architecture, without numbers",
+        _structure_summary(results),
+        _reasons(results.structure),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _machine() -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "timm"))
+    model = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
+        ]
+        model = names[0] if names else model
+    python = platform.python_version()
+    return f"{versions}, Python {python}, {model}, {os.cpu_count()} cores, one thread a network"
+
+
+def _reading() -> str:
+    return f"""How to read it. *Cuts* are the places where a hybrid may leave or enter a network, the
+last of them before the head; at those under *streams* several tensors are alive, which cross packed into one.
+*Bit-equal*: nodes put one after the other give exactly the network's output in eval mode, for two
+batch sizes, with random weights that were all moved a little, normalisation statistics too; the output is
+finite and differs from image to image. *Train* says the same of a step in train mode under one seed, with
+the drop rates (0.2) that the architecture takes, of what batch normalisation then remembers, and of the
+gradient of every parameter. *Sums*: parameters and MACs of the nodes and the head sum to the network's.
+*Largest* is the largest node's or the head's share of the MACs. Seconds are the processor's, for
+making the line graph with its own exactness check. An input with a * is smaller than the default
+one, which would cost more than {quantity(LIMIT)} MACs an image."""
+
+
+def _families_summary(results: Results) -> str:
+    rows = results.families
+    trained = [row for row in rows.values() if _good_training(row)]
+    alive = sum(bool(row.get("alive")) for row in trained)
+    seconds = [row["seconds"] for row in rows.values() if "seconds" in row]
+    largest = [row["largest"] for row in rows.values() if "nodes" in row]
+    return (
+        f"**Bit-equal: {_count(rows, _equal)} of {len(rows)}. At least {ENOUGH} cuts: "
+        f"{_count(rows, _enough)} of {len(rows)}.** Equal in train mode: {len(trained)}, in {alive} of them "
+        f"with something dropped at random. Costs sum to the network's in "
+        f"{sum(_sums(name, row, results) for name, row in rows.items())}. "
+        f"Largest node: {_spread([100 * share for share in largest], '%')}. "
+        f"Seconds: {_spread(seconds, 's')}."
+    )
+
+
+def _families_table(results: Results) -> str:
+    coverage = _coverage(results.structure)
+    rows = []
+    for name, row in sorted(results.families.items(), key=lambda item: family(item[0])):
+        cut, total = coverage[family(name)]
+        cells = [family(name), f"`{name}`"]
+        if "nodes" in row:
+            reduced = row["input_size"] != results.sizes[name]["input_size"]
+            cells += [
+                "×".join(map(str, row["input_size"][1:])) + ("*" if reduced else ""),
+                _yes(_equal(row)),
+                str(row["nodes"]),
+                str(row["streams"] or ""),
+                f"{100 * row['largest']:.0f}",
+                _yes(_sums(name, row, results)),
+                _yes(_good_training(row)) + ("" if row["alive"] else ", nothing to drop"),
+                f"{row['seconds']:.1f}",
+            ]
+        else:
+            cells += ["", "refused" if "refusal" in row else "failed", *[""] * 6]
+        rows.append([*cells, f"{cut}/{total}"])
+    headers = [
+        "family",
+        "network",
+        "input",
+        "bit-equal",
+        "cuts",
+        "streams",
+        "largest %",
+        "sums",
+        "train",
+        "s",
+        "family cut",
+    ]
+    table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    note = f"*Family cut*: architectures of the family with at least {ENOUGH} cuts (last section)."
+    return "\n\n".join(filter(None, [table, note, _reasons(results.families)]))
+
+
+def _random_summary(results: Results, drawn: int, most_params: int) -> str:
+    rows = results.random
+    earnest = {name: size for name, size in results.sizes.items() if not name.startswith("test_")}
+    left_out = sum(size["params"] > most_params for size in earnest.values())
+    reduced = sum(
+        row["input_size"] != results.sizes[name]["input_size"]
+        for name, row in rows.items()
+        if "input_size" in row
+    )
+    unfinished = "" if len(rows) == drawn else f" Run so far: {len(rows)}."
+    return (
+        f"From the {len(earnest) - left_out} that have at most {quantity(most_params)} parameters, timm's "
+        f"{len(results.sizes) - len(earnest)} test models left out; {left_out} larger ones don't fit into "
+        f"this machine's memory three times.{unfinished} **Bit-equal: {_count(rows, _equal)} of {len(rows)}; "
+        f"at least {ENOUGH} cuts: {_count(rows, _enough)}.** {reduced} ran on a smaller input than "
+        f"the default one. They are of {len({family(name) for name in rows})} families."
+    )
+
+
+def _random_faults(results: Results) -> str:
+    few = [
+        f"`{name}` ({row['nodes']})"
+        for name, row in results.random.items()
+        if 0 < row.get("nodes", 0) < ENOUGH
+    ]
+    return "\n\n".join(
+        filter(None, [_reasons(results.random), few and "Fewer cuts: " + ", ".join(few) + "."])
+    )
+
+
+def _structure_summary(results: Results) -> str:
+    rows = results.structure
+    cut = sum("nodes" in row for row in rows.values())
+    sums = sum(_sums(name, row, results) for name, row in rows.items())
+    streams = sum(row.get("streams", 0) > 0 for row in rows.values())
+    shares = [row["largest"] for row in rows.values() if "nodes" in row]
+    few = [f"`{name}` ({row['nodes']})" for name, row in rows.items() if row.get("nodes", ENOUGH) < ENOUGH]
+    text = (
+        f"Of all {len(results.sizes)} architectures {len(rows)} were cut on the meta device: **{cut} have "
+        f"a line graph, {_count(rows, _enough)} of them with at least {ENOUGH} cuts**, {streams} use cuts "
+        f"with several tensors, and in {sums} parameters and MACs sum to the network's. In "
+        f"{sum(share > 0.25 for share in shares)} one node holds more than a quarter of the MACs, in "
+        f"{sum(share > 0.4 for share in shares)} more than 40 %."
+    )
+    return "\n\n".join(filter(None, [text, few and "Fewer cuts: " + ", ".join(few) + "."]))
+
+
+def _reasons(rows: dict[str, Result]) -> str:
+    """Whatever isn't equal or wasn't cut, in words."""
+    named = defaultdict(list)
+    for name, row in rows.items():
+        if "refusal" in row or "failure" in row:
+            reason = row.get("refusal") or f"it fails: {row['failure']}."
+            named[reason.removeprefix(f"{name} ")].append(name)
+        elif "equal" in row and not _equal(row):
+            named["nodes and network differ, or the output says nothing"].append(name)
+        elif "train_equal" in row and not _good_training(row):
+            faults = [k for k in ("train_equal", "statistics_equal", "gradients_equal") if not row[k]]
+            named[f"a step in train mode differs ({', '.join(faults)})"].append(name)
+    return "\n".join(f"- {', '.join(f'`{name}`' for name in names)}: {why}" for why, names in named.items())
+
+
+def _coverage(rows: dict[str, Result]) -> dict[str, tuple[int, int]]:
+    """Architectures of every family that have enough cuts, and all of them."""
+    total = Counter(family(name) for name in rows)
+    cut = Counter(family(name) for name, row in rows.items() if _enough(row))
+    return defaultdict(lambda: (0, 0), {name: (cut[name], total[name]) for name in total})
+
+
+def _count(rows: dict[str, Result], holds: object) -> int:
+    assert callable(holds)
+    return sum(bool(holds(row)) for row in rows.values())
+
+
+def _equal(row: Result) -> bool:
+    return bool(row.get("equal") and row.get("telling"))
+
+
+def _enough(row: Result) -> bool:
+    return int(row.get("nodes", 0)) >= ENOUGH
+
+
+def _good_training(row: Result) -> bool:
+    return all(row.get(key) for key in ("train_equal", "statistics_equal", "gradients_equal"))
+
+
+def _sums(name: str, row: Result, results: Results) -> bool:
+    """At a reduced input size MACs aren't those of the table, and stand aside."""
+    size = results.sizes[name]
+    if "nodes" not in row or row["params"] != size["params"]:
+        return False
+    return bool(row["macs"] == size["macs"] or row["input_size"] != size["input_size"])
+
+
+def _spread(values: Iterable[float], unit: str) -> str:
+    ordered = sorted(values) or [float("nan")]
+    return f"median {statistics.median(ordered):.1f} {unit}, at most {ordered[-1]:.1f} {unit}"
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "**no**"

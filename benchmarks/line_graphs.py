@@ -1,0 +1,169 @@
+"""Line graphs of timm's architectures: how many can be cut, and whether nodes and network agree.
+
+    python -m benchmarks.line_graphs [families] [random] [structure] [docs] [--workers N]
+
+families   the smallest network of every family file of timm, trained for a step as well
+random     200 architectures drawn with seed 0 from those whose weights fit into memory thrice
+structure  every architecture on the meta device, without numbers
+docs       writes docs/line_graphs.md and assets/timm_catalogue.csv from the results so far
+
+Without a name all four. Results are kept per architecture and version of the code, so a run that was
+interrupted goes on, and changed code runs anew.
+"""
+
+import argparse
+import csv
+import io
+import os
+import random
+import re
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import timm
+
+from benchmarks.job_pool import Cache, Job, Result, run_jobs
+from benchmarks.line_graph_report import Results, report
+from benchmarks.line_graph_trials import family, run_trial
+from dery_core.files import digest, write_text
+from dery_core.progress import TerminalProgress
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "dery" / "line_graphs.jsonl"
+STAGES = ("families", "random", "structure", "docs")
+DRAWN = 200
+MOST_PARAMS = 1_300_000_000
+MEMORY = 18 * 2**30
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], metavar="STAGE")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=900, help="seconds for one network")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="JSONL file of results")
+    args = parser.parse_args()
+    stages = args.stages or STAGES
+    kept = Cache(args.cache)
+    _run("sizes", architectures(), kept, args)
+    chosen = {"families": smallest(kept), "random": drawn(kept), "structure": architectures()}
+    for stage, names in chosen.items():
+        if stage in stages:
+            _run(stage, names, kept, args)
+    if "docs" in stages:
+        results = Results(
+            **{stage: _results(stage, names, kept) for stage, names in chosen.items()},
+            sizes=_results("sizes", architectures(), kept),
+        )
+        write_text(ROOT / "docs" / "line_graphs.md", report(results, DRAWN, MOST_PARAMS))
+        write_text(ROOT / "assets" / "timm_catalogue.csv", catalogue(results))
+    return 0
+
+
+@cache
+def architectures() -> list[str]:
+    """Everything that timm itself registers; our own small networks left out."""
+    return [n for n in timm.list_models() if timm.model_entrypoint(n).__module__.startswith("timm.")]
+
+
+def smallest(kept: Cache) -> list[str]:
+    """The network with the fewest parameters of every family, timm's test models left out."""
+    best: dict[str, str] = {}
+    for name in sorted(_earnest(kept), key=lambda name: _params(name, kept)):
+        best.setdefault(family(name), name)
+    return [best[name] for name in sorted(best)]
+
+
+def drawn(kept: Cache) -> list[str]:
+    fitting = [name for name in sorted(_earnest(kept)) if _params(name, kept) <= MOST_PARAMS]
+    return random.Random(0).sample(fitting, DRAWN)
+
+
+def catalogue(results: Results) -> str:
+    """The table that the Zoo page reads: sizes of every architecture and what became of cutting it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["architecture", "family", "input_size", "params", "macs", "nodes", "cuts", "streams", "reason"]
+    )
+    for name, size in results.sizes.items():
+        cut = results.structure.get(name, {})
+        nodes, streams = cut.get("nodes", ""), cut.get("streams", "")
+        whole = ["x".join(map(str, size["input_size"])), size["params"], size["macs"]]
+        cuts = nodes - streams if "nodes" in cut else ""
+        reason = cut.get("refusal") or cut.get("failure") or ""
+        writer.writerow([name, family(name), *whole, nodes, cuts, streams, reason])
+    return text.getvalue()
+
+
+def _run(stage: str, names: Iterable[str], kept: Cache, args: argparse.Namespace) -> None:
+    """Fills the cache, the largest networks first so that small ones run beside them."""
+    jobs = [Job(f"{stage} {name}", _memory(stage, name, kept)) for name in names]
+    missing = [job for job in jobs if _key(job.name) not in kept.results]
+    missing.sort(key=lambda job: -job.memory)
+    with TerminalProgress() as progress:
+        run_jobs(
+            missing,
+            run_trial,
+            lambda name, result: kept.add(_key(name), result),
+            workers=args.workers,
+            limit_s=args.limit,
+            memory=MEMORY,
+            step=stage.capitalize(),
+            report=progress,
+        )
+
+
+def _results(stage: str, names: Iterable[str], kept: Cache) -> dict[str, Result]:
+    found = {name: kept.results.get(_key(f"{stage} {name}")) for name in names}
+    return {name: result for name, result in found.items() if result is not None}
+
+
+def _earnest(kept: Cache) -> list[str]:
+    return [name for name in architectures() if not name.startswith("test_")]
+
+
+def _params(name: str, kept: Cache) -> int:
+    params: int = kept.results[_key(f"sizes {name}")]["params"]
+    return params
+
+
+def _memory(stage: str, name: str, kept: Cache) -> int:
+    """The network, what it's compared with, the nodes, and gradients or activations."""
+    return 0 if stage in ("sizes", "structure") else 4 * 4 * _params(name, kept) + 2**30
+
+
+def _key(job: str) -> str:
+    return f"{job} {_code(job.split(' ')[0])}"
+
+
+@cache
+def _code(stage: str) -> str:
+    """Changes with whatever the stage's results follow from."""
+    first = "costs" if stage == "sizes" else "building"
+    sources = [path.read_text() for path in _imported(ROOT / "dery_core" / "zoo" / f"{first}.py")]
+    trials = [ROOT / "benchmarks" / "line_graph_trials.py"] if stage != "sizes" else []
+    return digest(*sources, *(path.read_text() for path in trials), version("torch"), version("timm"))
+
+
+def _imported(path: Path) -> list[Path]:
+    """The file and all of dery_core.zoo that it imports, directly or not."""
+    found = {path}
+    waiting = [path]
+    while waiting:
+        text = waiting.pop().read_text()
+        for module in re.findall(r"^from dery_core\.zoo\.(\w+) import", text, re.MULTILINE):
+            other = path.with_name(f"{module}.py")
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+    return sorted(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
