@@ -24,7 +24,7 @@ from dery_core.reassembly import (
     score_candidates,
 )
 from dery_core.similarity import similarity_table
-from dery_core.training import Contender, Recipe, RunSpec, verdict
+from dery_core.training import DEFAULT_START, Contender, Recipe, RunSpec, Start, verdict
 from dery_core.units import quantity
 from dery_core.values import Value
 from dery_core.workspace import Workspace
@@ -81,10 +81,15 @@ class DemoReport(Value):
 
 
 def run_demo(
-    workspace: Workspace, zoo: Zoo, seed: int = 0, workers: int = 2, report: ProgressFn = silent
+    workspace: Workspace,
+    zoo: Zoo,
+    seed: int = 0,
+    workers: int = 2,
+    report: ProgressFn = silent,
+    start: Start = DEFAULT_START,
 ) -> DemoReport:
     """Compare, partition and reassemble `zoo`, then frozen-tune the hybrid on the target task
-    beside every member within the same budget (same recipe, seed and epochs)."""
+    beside every member within the same budget (same recipe, start, seed and epochs)."""
     started = time.monotonic()
     task = load_task(TARGET_TASK)
     table = similarity_table(zoo, zoo.names, Probe(task.name, PROBE_IMAGES, seed), workspace, report)
@@ -95,7 +100,7 @@ def run_demo(
     budget = middle_budget(zoo, len(task.classes))
     spec = best_hybrid(zoo, options, scores, budget, workspace, report)
     subjects: list[HybridSpec | ZooModel] = [spec, *members_within(zoo, budget, len(task.classes))]
-    runs = [create_run(workspace, tuning(subject, zoo, task.name, seed)) for subject in subjects]
+    runs = [create_run(workspace, tuning(subject, zoo, task.name, seed, start)) for subject in subjects]
     run_all(runs, workers=workers, report=report)
     hybrid, *members = (_tuned(run) for run in runs)
     return DemoReport(
@@ -146,12 +151,14 @@ def best_hybrid(
     return options.spec(zoo, best, scores.known[best].score)
 
 
-def tuning(subject: HybridSpec | ZooModel, zoo: Zoo, task: str, seed: int) -> RunSpec:
-    """The demo's fine-tune: frozen, the same recipe for hybrid and members."""
+def tuning(
+    subject: HybridSpec | ZooModel, zoo: Zoo, task: str, seed: int, start: Start = DEFAULT_START
+) -> RunSpec:
+    """The demo's fine-tune: frozen, the same recipe and start for hybrid and members."""
     hybrid = subject if isinstance(subject, HybridSpec) else None
     member = subject if isinstance(subject, ZooModel) else None
     name = member.name if member else "hybrid"
-    return RunSpec(name, str(zoo.path), task, hybrid, member, "frozen", RECIPE, seed, "cpu")
+    return RunSpec(name, str(zoo.path), task, hybrid, member, "frozen", RECIPE, seed, "cpu", start=start)
 
 
 def _tuned(run: Run) -> Tuned:
