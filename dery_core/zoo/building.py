@@ -1,7 +1,7 @@
 """`line_graph`: cut a network into a chain of nodes, and prove that the chain is the network."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from dery_core.errors import DeryError
-from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.zoo.costs import chain_params
-from dery_core.zoo.cutting import Plan, plan_cuts
+from dery_core.zoo.cutting import plan_cuts
 from dery_core.zoo.emitting import Emitter
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.line_graph import LineGraph, Node
 from dery_core.zoo.naming import node_names
+from dery_core.zoo.places import MOST_STREAMS
+from dery_core.zoo.plan import Cut, Plan
 from dery_core.zoo.probing import probe_layout, quadrant_features, quadrant_inputs
 from dery_core.zoo.recorder import BatchDependence, Ref, Trace, merge_batches, record
 from dery_core.zoo.sketching import device_of, sketch, twin
@@ -56,8 +57,8 @@ def line_graph(
     macs = _macs(trace, plan)
     if 2 * macs[-1] > sum(macs):
         raise DeryError(
-            f"{name} can't be cut: most of its work lies behind the last place where a single tensor "
-            "carries everything on."
+            f"{name} can't be cut: most of its work lies behind the last place where one to {MOST_STREAMS} "
+            "tensors carry everything on."
         )
     shared, paths = _emit(trace, fresh, plan)
     # copied before anything runs: a copy that has run keeps what it precomputed from these weights
@@ -72,21 +73,6 @@ def line_graph(
 def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
     """The line graph of a zoo's model with its trained weights."""
     return line_graph(zoo.build(name), zoo.model(name).input_size, name)
-
-
-def check_zoo(zoo: "Zoo", report: ProgressFn = silent) -> dict[str, str]:
-    """What keeps each member from being used, in a sentence, "" where nothing does: each is built
-    from its weight file and cut."""
-    tick = Ticker("Checking", len(zoo.names), "networks", report)
-    faults = {}
-    for name in zoo.names:
-        try:
-            zoo_line_graph(zoo, name)
-            faults[name] = ""
-        except DeryError as error:
-            faults[name] = str(error)
-        tick()
-    return faults
 
 
 def _trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
@@ -149,22 +135,21 @@ def _plan(trace: Trace, model: nn.Module, size: tuple[int, int, int]) -> tuple[P
     a cut whose positions turn out to be no image grid is given up, and the rest planned anew."""
     prefix = getattr(model, "num_prefix_tokens", 0)
     known: dict[int, Layout | None] = {}
+    device = device_of(model)
     while True:
         plan = plan_cuts(trace, prefix, frozenset(v for v, layout in known.items() if layout is None))
-        open_cuts = [cut for cut in plan.cuts if cut.value not in known]
-        known.update({cut.value: cut.layouts[0] for cut in open_cuts if cut.sure})
-        device = device_of(model)
-        if device.type == "meta":
-            return plan, [cut.layouts[0] for cut in plan.cuts]
-        if not all(cut.sure for cut in open_cuts):
-            modules, _ = _emit(trace, twin(model), plan)
-            features = quadrant_features(modules[:-1], quadrant_inputs(size, device))
-            for cut, tensor in zip(plan.cuts, features, strict=True):
-                if cut.value not in known:
-                    known[cut.value] = probe_layout(tensor, cut.layouts)
-        layouts = [layout for cut in plan.cuts if (layout := known[cut.value]) is not None]
-        if len(layouts) == len(plan.cuts):
+        if not _is_open(plan, known) or device.type == "meta":
+            layouts = [known.get(cut.values[0]) or cut.layouts[0] for cut in plan.cuts]
             return plan, layouts
+        modules, _ = _emit(trace, twin(model), plan)
+        features = quadrant_features(modules[:-1], quadrant_inputs(size, device))
+        for cut, tensor in zip(plan.cuts, features, strict=True):
+            if not cut.sure:
+                known[cut.values[0]] = probe_layout(tensor, cut.layouts)
+
+
+def _is_open(plan: Plan, known: Mapping[int, Layout | None]) -> bool:
+    return any(not cut.sure and cut.values[0] not in known for cut in plan.cuts)
 
 
 def _emit(trace: Trace, model: nn.Module, plan: Plan) -> tuple[list[nn.Module], list[str]]:
@@ -172,11 +157,10 @@ def _emit(trace: Trace, model: nn.Module, plan: Plan) -> tuple[list[nn.Module], 
     module that each is, "" for a stretch of several."""
     assert isinstance(trace.output, Ref)
     emitter = Emitter(trace, model)
-    places = [(0, 0), *((cut.position, cut.value) for cut in plan.cuts)]
-    places.append((len(trace.ops), trace.output.value))
+    ends = [Cut(0, (0,)), *plan.cuts, Cut(len(trace.ops), (trace.output.value,))]
     modules, paths = [], []
-    for (start, given), (end, wanted) in pairwise(places):
-        module, path = emitter.stretch(start, end, given, wanted)
+    for given, wanted in pairwise(ends):
+        module, path = emitter.stretch(given, wanted)
         modules.append(module)
         paths.append(path)
     return modules, paths
@@ -218,7 +202,9 @@ def _perturb(model: nn.Module) -> None:
 def _reason(plan: Plan) -> str:
     if len(plan.cuts) == 1 and len(plan.units[0]) == 1:
         return "it has only one block before its head, and at least 2 are needed"
-    return "between its blocks it never carries everything in a single tensor with an image grid"
+    return (
+        f"between its blocks it never carries everything in one to {MOST_STREAMS} tensors with an image grid"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,9 @@ from torch.fx.node import map_aggregate
 from torch.nn import functional
 
 from dery_core.zoo.liveness import last_uses
+from dery_core.zoo.plan import Cut
 from dery_core.zoo.recorder import BatchInt, Call, Op, Ref, Trace, refs
+from dery_core.zoo.streams import pack, unpack
 
 _DROPOUTS: dict[Any, Callable[..., nn.Module]] = {
     functional.dropout: nn.Dropout,
@@ -46,16 +48,19 @@ class Emitter:
         self.last_uses = last_uses(trace)
         self.closed = [self._is_closed(call) for call in trace.calls]
 
-    def stretch(self, start: int, end: int, given: int, wanted: int) -> tuple[nn.Module, str]:
-        """The module that computes value `wanted` from value `given`, by operations `start` to `end`
-        (excluded) and whatever before them doesn't depend on the input. With it, the path of the
-        original module it is, or ""."""
+    def stretch(self, given: Cut, wanted: Cut) -> tuple[nn.Module, str]:
+        """The module that computes what one cut carries from what an earlier one does, by the
+        operations between them and whatever before them doesn't depend on the input. With it, the path
+        of the original module it is, or ""."""
+        start, end = given.position, wanted.position
         steps = self._needed(
             [*self._steps(0, 0, start, False), *self._steps(0, start, end, True)], given, wanted
         )
-        if len(steps) == 1 and steps[0].call is not None and self._is_unary(steps[0].call, given, wanted):
-            call = self._unwrapped(steps[0].call)
-            return self.model.get_submodule(call.path), call.path
+        if len(steps) == 1 and steps[0].call is not None and not given.packed and not wanted.packed:
+            values = given.values[0], wanted.values[0]
+            if self._is_unary(steps[0].call, *values):
+                call = self._unwrapped(steps[0].call)
+                return self.model.get_submodule(call.path), call.path
         return _GraphBuilder(self.trace, self.model).build(steps, given, wanted), ""
 
     def _steps(self, index: int, start: int, end: int, depends: bool) -> list[Step]:
@@ -76,10 +81,10 @@ class Emitter:
                 steps += self._steps(child, start, end, depends)
         return steps
 
-    def _needed(self, steps: list[Step], given: int, wanted: int) -> list[Step]:
-        needed, kept = {wanted}, []
+    def _needed(self, steps: list[Step], given: Cut, wanted: Cut) -> list[Step]:
+        needed, kept = set(wanted.values), []
         for step in reversed(steps):
-            if any(value in needed and value != given for value in step.results):
+            if any(value in needed and value not in given.values for value in step.results):
                 needed.update(step.inputs)
                 kept.append(step)
         return kept[::-1]
@@ -151,15 +156,19 @@ class _GraphBuilder:
         self.buffers: dict[str, tuple[Tensor, bool]] = {}
         self.env: dict[int, fx.Node] = {}
 
-    def build(self, steps: list[Step], given: int, wanted: int) -> fx.GraphModule:
+    def build(self, steps: list[Step], given: Cut, wanted: Cut) -> fx.GraphModule:
         self.input = self.graph.placeholder("x")
-        self.env[given] = self.input
+        self._add_given(given)
         for step in steps:
             if step.call is not None:
                 self._add_call(step.call)
             elif step.op is not None:
                 self._add_op(step.op)
-        self.graph.output(self._value(wanted))
+        results = [self._value(value) for value in wanted.values]
+        if wanted.packed:
+            self.root["pack"] = pack([self.trace.values[value] for value in wanted.values])
+            results = [self.graph.call_module("pack", (results,))]
+        self.graph.output(results[0])
         module = fx.GraphModule(self.root, self.graph, class_name="Stretch")
         for name, (tensor, persistent) in self.buffers.items():
             path, _, leaf = name.rpartition(".")
@@ -167,6 +176,14 @@ class _GraphBuilder:
             delattr(owner, leaf)
             owner.register_buffer(leaf, tensor, persistent=persistent)
         return module.eval()
+
+    def _add_given(self, given: Cut) -> None:
+        if not given.packed:
+            self.env[given.values[0]] = self.input
+            return
+        self.root["unpack"] = unpack([self.trace.values[value] for value in given.values])
+        node = self.graph.call_module("unpack", (self.input,))
+        self._bind([Ref(value) for value in given.values], node)
 
     def _add_call(self, call: Call) -> None:
         self.root[call.path] = self.model.get_submodule(call.path)

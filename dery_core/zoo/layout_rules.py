@@ -39,16 +39,17 @@ def found_layouts(trace: Trace, prefix: int) -> dict[int, Found]:
 
 def _settled(axes: Axes, shape: tuple[int, ...], image: tuple[int, int]) -> Layout | None:
     if len(axes) == 3:
-        return _tokens(axes[1], shape[2], image) if _owns_no_position(axes[2]) else None
+        return token_layout(axes[1], shape[2], image) if _owns_no_position(axes[2]) else None
     if _are(axes[1:], "channels", "rows", "columns") and is_grid(shape[2], shape[3], image):
         return Layout("map", shape[1], shape[2], shape[3])
     if _are(axes[1:], "rows", "columns", "channels") and is_grid(shape[1], shape[2], image):
         return Layout("map_last", shape[3], shape[1], shape[2])
-    windowed = _tokens(axes[1] + axes[2], shape[3], image) if _owns_no_position(axes[3]) else None
+    windowed = token_layout(axes[1] + axes[2], shape[3], image) if _owns_no_position(axes[3]) else None
     return windowed and (None if windowed.prefix else replace(windowed, windows=shape[1]))
 
 
-def _tokens(axis: Axis, channels: int, image: tuple[int, int]) -> Layout | None:
+def token_layout(axis: Axis, channels: int, image: tuple[int, int]) -> Layout | None:
+    """Layout of tokens along `axis`, None where they aren't a grid's."""
     prefix = 0
     if len(axis) == 1 and axis[0].kind == "tokens":
         if axis[0].suffix:

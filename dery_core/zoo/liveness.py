@@ -1,4 +1,4 @@
-"""Where exactly one tensor that depends on the input is alive: the only places a chain can be cut."""
+"""Which tensors that depend on the input are alive where: a chain can be cut where they are few."""
 
 from collections import defaultdict
 
@@ -26,25 +26,25 @@ def last_uses(trace: Trace) -> dict[int, int]:
     return last
 
 
-def single_values(trace: Trace) -> dict[int, int]:
-    """Position p -> the one input-dependent value alive before operation p, where there is one."""
-    count: defaultdict[int, int] = defaultdict(int)
-    total: defaultdict[int, int] = defaultdict(int)
+def live_values(trace: Trace, most: int) -> dict[int, tuple[int, ...]]:
+    """Position p -> the input-dependent values alive before operation p, where there are 1 to `most`."""
+    born: defaultdict[int, list[int]] = defaultdict(list)
+    gone: defaultdict[int, list[int]] = defaultdict(list)
     last = last_uses(trace)
     for value, recorded in enumerate(trace.values):
-        born = recorded.producer + 1
-        if recorded.depends and last.get(value, -1) >= born:
-            count[born] += 1
-            total[born] += value
-            count[last[value] + 1] -= 1
-            total[last[value] + 1] -= value
-    single, alive, which = {}, 0, 0
+        start = recorded.producer + 1
+        if recorded.depends and last.get(value, -1) >= start:
+            born[start].append(value)
+            gone[last[value] + 1].append(value)
+    alive: dict[int, None] = {}
+    found = {}
     for position in range(len(trace.ops) + 1):
-        alive += count[position]
-        which += total[position]
-        if alive == 1:
-            single[position] = which
-    return single
+        for value in gone[position]:
+            del alive[value]
+        alive.update(dict.fromkeys(born[position]))
+        if 1 <= len(alive) <= most:
+            found[position] = tuple(alive)
+    return found
 
 
 def overwritten(trace: Trace) -> set[int]:

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from dery_core.zoo.cutting import Plan
+from dery_core.zoo.plan import Plan
 
 
 def node_names(plan: Plan, paths: Sequence[str]) -> list[str]:

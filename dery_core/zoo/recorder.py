@@ -37,16 +37,25 @@ class BatchInt:
 class RecordedTensor:
     """`producer` is the operation that made it, -1 for the input, parameters and constants.
 
-    `batched` says that the first axis is the batch, whatever its size. `attribute` is the model's name
+    `rows` is how many rows of the first axis each image has, whatever the batch size: 1 where that
+    axis is the batch, more where windows were folded into it, 0 where it has nothing to do with it.
+    `strides` are in memory. `attribute` is the model's name
     for a parameter or buffer; `constant` holds any other tensor that no recorded operation made.
     """
 
     shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: torch.dtype
     producer: int
     depends: bool
-    batched: bool = False
+    rows: int = 0
     attribute: str | None = None
     constant: Tensor | None = None
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis is the batch."""
+        return self.rows == 1
 
 
 @dataclass
@@ -219,7 +228,10 @@ class _Recorder(TorchFunctionMode):
 
     def _define(self, tensor: Tensor, producer: int, depends: bool, **origin: Any) -> int:
         self.known[tensor] = len(self.values)
-        self.values.append(RecordedTensor(tuple(tensor.shape), producer, depends, **origin))
+        strides = tensor.stride() if tensor.layout is torch.strided else ()
+        self.values.append(
+            RecordedTensor(tuple(tensor.shape), strides, tensor.dtype, producer, depends, **origin)
+        )
         return len(self.values) - 1
 
     def _encode(self, tree: Any) -> Any:
@@ -289,7 +301,9 @@ def merge_batches(first: Trace, second: Trace) -> Trace:
         return a
 
     for value, same in zip(first.values, second.values, strict=True):
-        value.batched = (value.shape[:1], same.shape[:1]) == (sizes[:1], sizes[1:])
+        if value.shape and same.shape[0] and value.shape[1:] == same.shape[1:]:
+            rows = same.shape[0] // sizes[1]
+            value.rows = rows if (value.shape[0], same.shape[0]) == (rows * sizes[0], rows * sizes[1]) else 0
     for op, other in zip(first.ops, second.ops, strict=True):
         if op.function != other.function and op.name != other.name:
             raise BatchDependence("it runs other operations at another batch size")
