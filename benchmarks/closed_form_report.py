@@ -126,8 +126,8 @@ def against_sources(known: dict[str, Row]) -> str:
     best, worst = np.array(gaps).T
     return (
         f"A closed-form hybrid stands {best.mean():+.1f} points to the best network that it holds a block "
-        f"of, {worst.mean():+.1f} to the worst (means); {(best > 0).sum()} of {len(best)} are above the best, "
-        f"{(worst < 0).sum()} below the worst."
+        f"of, {worst.mean():+.1f} to the worst (means); {(best > 0).sum()} of {len(best)} are above the "
+        f"best, {(worst < 0).sum()} below the worst."
     )
 
 
