@@ -1,14 +1,16 @@
 """The engine's values as data frames, as tables and figures want them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from dery_core.files import digest
 from dery_core.jobs import Run
 from dery_core.partition import Partition
+from dery_core.units import quantity
 from dery_core.zoo import LineGraph, Zoo, family
 
 
@@ -46,6 +48,12 @@ def block_frame(partition: Partition, index: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(lines)
+
+
+def counted(frame: pd.DataFrame) -> Styler:
+    """The frame with its params and macs written as everywhere else; sorting goes by the counts."""
+    written: Callable[[Any], str] = quantity
+    return frame.style.format(written, subset=["params", "macs"], na_rep="–")
 
 
 def graph_frame(graph: LineGraph) -> pd.DataFrame:

@@ -9,12 +9,14 @@ from app.components import path
 from app.components.errors import one_sentence
 from app.components.figures import show
 from app.components.waiting import result_of
-from app.frames import block_frame, joined
+from app.frames import block_frame, counted, joined
 from dery_core.partition import Partition
 
 # Of 2 at most; below this a set is one in name only.
 HARDLY_ALIKE = 0.6
 SOLVED = 1e-6
+
+TABLED = ["model", "stage", "layers", "nodes", "params", "macs", "similarity", "anchor"]
 
 st.title("Cut into interchangeable blocks")
 st.markdown(
@@ -92,9 +94,7 @@ with one_sentence():
 
     with st.expander("All blocks", icon=":material/table:"):
         st.dataframe(
-            blocks[["model", "stage", "layers", "nodes", "params", "macs", "similarity", "anchor"]].assign(
-                stage=blocks["stage"] + 1
-            ),
+            counted(blocks.assign(stage=blocks["stage"] + 1)[TABLED]),
             hide_index=True,
             key="block_table",
             column_config={
@@ -102,12 +102,17 @@ with one_sentence():
                 "stage": "Block",
                 "layers": "Nodes from – to",
                 "nodes": "Nodes",
-                "params": st.column_config.NumberColumn("Params", format="compact"),
-                "macs": st.column_config.NumberColumn("MACs", format="compact"),
+                "params": "Params",
+                "macs": "MACs",
                 "similarity": st.column_config.ProgressColumn(
                     "Similarity to anchor", min_value=0, max_value=2, format="%.3f"
                 ),
                 "anchor": "Anchor",
             },
+        )
+    if "reassemble" not in steps.done():
+        st.caption(
+            "Next, hybrids are built and scored. The first time that takes 15 to 30 seconds for small "
+            "networks, minutes for those that take 224 pixels; then it is kept."
         )
     path.next_step("reassemble", "Reassemble under a budget")

@@ -63,6 +63,7 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
             steps.accuracies(zoo),
             model_colours(zoo.names),
             budget.max_macs,
+            named=steps.members(zoo),
         ),
         key="score_plane",
         alt="Score of hybrids and accuracy of tuned networks over multiply-accumulates.",
@@ -106,6 +107,6 @@ with one_sentence():
         path.first_do("zoo", "Choose at least two networks first.")
     assembly = result_of(
         *steps.assembly(names, state.get("k"), state.get("epsilon"), state.get("size")),
-        title="Building and scoring hybrids",
+        title="Building and scoring hybrids: this is done once for these blocks",
     )
     explore(zoo, assembly)

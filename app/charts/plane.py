@@ -1,6 +1,6 @@
 """The plane of cost and worth: MACs to the right; score above, measured accuracy below."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import cycle
 from typing import Any
 
@@ -70,13 +70,15 @@ def score_plane(
     accuracies: pd.DataFrame,
     colours: Mapping[str, str],
     max_macs: int | None = None,
+    named: Collection[str] = (),
 ) -> go.Figure:
     """Two panels over one axis of MACs.
 
     Above: predicted score of hybrids (`candidates`: macs, score, label; `front`: macs, score) and
     the chosen one (`choice`: macs, score). Below: accuracy that was measured (`accuracies`: macs,
     top1, name, kind) with kind "hybrid", "member" (both tuned on the target task) or "source"
-    (a zoo member on its own source task, so not comparable, drawn pale).
+    (a zoo member on its own source task, so not comparable, drawn pale). The members `named` have
+    their names beside their dots.
     """
     figure = make_subplots(
         rows=2,
@@ -102,7 +104,7 @@ def score_plane(
         marker={"symbol": "star", "size": 24, "color": ACCENT, "line": {"color": "white", "width": 1.5}},
         hovertemplate="chosen: %{x:.3s} MACs, score %{y:.1f}<extra></extra>", row=1, col=1,
     )  # fmt: skip
-    _accuracies(figure, accuracies, colours)
+    _accuracies(figure, accuracies, colours, named)
     if max_macs is not None:
         figure.add_vline(max_macs, line={"color": ACCENT, "width": 2, "dash": "dot"})
     styled(figure, height=680, margin={"l": 8, "r": 8, "t": 70, "b": 8}, legend={"y": 1.06})
@@ -113,7 +115,9 @@ def score_plane(
     return figure.update_yaxes(title="Top-1, %", row=2, col=1)
 
 
-def _accuracies(figure: go.Figure, accuracies: pd.DataFrame, colours: Mapping[str, str]) -> None:
+def _accuracies(
+    figure: go.Figure, accuracies: pd.DataFrame, colours: Mapping[str, str], named: Collection[str]
+) -> None:
     looks = {
         "source": ("Zoo on source task", {"symbol": "circle", "size": 11, "opacity": 0.75}),
         "member": ("Zoo on target task", {"symbol": "circle", "size": 14}),
@@ -127,7 +131,10 @@ def _accuracies(figure: go.Figure, accuracies: pd.DataFrame, colours: Mapping[st
             name=label,
             x=rows["macs"],
             y=rows["top1"],
-            mode="markers",
+            mode="markers+text",
+            text=rows["name"].where(rows["name"].isin(named), ""),
+            textposition="top center",
+            textfont={"size": 13},
             marker={
                 **marker,
                 "color": [colours.get(name, ACCENT) for name in rows["name"]],

@@ -5,6 +5,7 @@ import streamlit as st
 from app import own_zoo, state
 from app.components import waiting
 from app.components.errors import error_box
+from app.frames import counted
 from dery_core.errors import Cancelled, DeryError
 from dery_core.files import digest
 from dery_core.units import quantity
@@ -25,7 +26,7 @@ def choose_pretrained(zoo: Zoo, busy: bool) -> None:
     st.caption(f"{len(found):,} of {len(every):,} pretrained networks · MACs at the size given")
     _accuracy_offer()
     chosen = st.dataframe(
-        own_zoo.catalogue_frame(found),
+        counted(own_zoo.catalogue_frame(found)),
         height=TABLE_HEIGHT,
         hide_index=True,
         on_select="rerun",
@@ -36,8 +37,8 @@ def choose_pretrained(zoo: Zoo, busy: bool) -> None:
         column_config={
             "name": st.column_config.TextColumn("Name", width="large"),
             "family": "Family",
-            "params": st.column_config.NumberColumn("Params", format="compact"),
-            "macs": st.column_config.NumberColumn("MACs", format="compact"),
+            "params": "Params",
+            "macs": "MACs",
             "size": "Input",
             "top1": st.column_config.NumberColumn(
                 "Top-1 %", format="%.1f", help="On ImageNet, as timm measured it."

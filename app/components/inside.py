@@ -9,6 +9,7 @@ from app.charts.partition import SIZE_NAMES
 from app.colours import model_colours
 from app.components.figures import show
 from app.components.waiting import result_of
+from app.frames import counted
 from dery_core.units import quantity
 from dery_core.zoo import SizeMeasure, Zoo
 
@@ -72,7 +73,7 @@ def spoken_check(nodes: pd.DataFrame) -> str:
 def _table(nodes: pd.DataFrame) -> None:
     cuts = nodes.assign(cut=range(len(nodes)), share=100 * nodes["macs"] / max(nodes["macs"].sum(), 1))
     st.dataframe(
-        cuts[["cut", "before", "name", "params", "macs", "share", "after"]],
+        counted(cuts[["cut", "before", "name", "params", "macs", "share", "after"]]),
         hide_index=True,
         key="cut_table",
         alt="Every cut with the tensor there, and the node behind it with its costs.",
@@ -80,8 +81,8 @@ def _table(nodes: pd.DataFrame) -> None:
             "cut": st.column_config.NumberColumn("Cut", width="small"),
             "before": "Tensor at the cut",
             "name": "Node behind it",
-            "params": st.column_config.NumberColumn("Params", format="compact"),
-            "macs": st.column_config.NumberColumn("MACs", format="compact"),
+            "params": "Params",
+            "macs": "MACs",
             "share": st.column_config.ProgressColumn(
                 "Share of MACs", min_value=0, max_value=100, format="%.1f %%"
             ),

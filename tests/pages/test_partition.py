@@ -18,6 +18,7 @@ def test_blocks_bound_and_table_are_shown(open_page: Open, told: Told) -> None:
     assert gap == "solved exactly"
     assert "Mean similarity to the anchor: set 1 **" in told(app)
     assert len(app.dataframe[0].value) == 2 * 3
+    assert "15 to 30 seconds" in told(app)
 
 
 def test_moving_k_changes_the_blocks_and_the_url(open_page: Open) -> None:

@@ -37,8 +37,17 @@ def test_score_and_accuracy_are_on_panels_of_their_own() -> None:
         }
     )
     figure = score_plane(
-        cloud, cloud.tail(1), {"macs": 2e6, "score": 20.0}, measured, COLOURS, max_macs=2_500_000
+        cloud,
+        cloud.tail(1),
+        {"macs": 2e6, "score": 20.0},
+        measured,
+        COLOURS,
+        max_macs=2_500_000,
+        named=("a",),
     )
+    texts = {trace.name: list(trace.text) for trace in figure.data if trace.yaxis == "y2"}
+    assert texts["Zoo on source task"] == ["a"]
+    assert texts["Zoo on target task"] == [""]
     panels = {trace.name: trace.yaxis for trace in figure.data}
     assert panels["Hybrids"] == panels["Chosen hybrid"] == "y"
     below = {name for name, axis in panels.items() if axis == "y2"}
