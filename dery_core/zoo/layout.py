@@ -73,7 +73,8 @@ class Layout(Value):
 
     def __str__(self) -> str:
         if self.kind == "streams":
-            return f"{len(self.parts)} streams: {' | '.join(map(str, self.parts))}"
+            count = "1 stream" if len(self.parts) == 1 else f"{len(self.parts)} streams"
+            return f"{count}: {' | '.join(map(str, self.parts))}"
         if self.kind == "vector":
             return f"vector of {self.channels}"
         grid = f"{self.height}×{self.width}"

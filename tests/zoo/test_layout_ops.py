@@ -185,6 +185,7 @@ def test_parts_belong_to_streams_only() -> None:
             Layout.of_parts([Layout("tokens", 96, 16, 16, prefix=1), Layout.vector(4)]),
             "2 streams: 1+16×16 tokens × 96 | vector of 4",
         ),
+        (Layout.of_parts([Layout("tokens", 96, 16, 16)]), "1 stream: 16×16 tokens × 96"),
     ],
     ids=str,
 )
