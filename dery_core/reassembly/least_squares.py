@@ -1,5 +1,6 @@
 """Ridge least squares from sums over rows: any number of rows, float64, the penalty by held-out error."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -8,6 +9,8 @@ from typing import Self
 
 import torch
 from torch import Tensor
+
+from dery_core.errors import DeryError
 
 _CHUNK = 1 << 16
 
@@ -52,6 +55,11 @@ class Moments:
         for name in ("_x", "_y", "_xx", "_xy"):
             setattr(both, name, _sum(getattr(self, name), getattr(other, name)))
         return both
+
+    @property
+    def finite(self) -> bool:
+        """Whether every value so far was a finite number."""
+        return bool(self._xx.isfinite().all()) and math.isfinite(self._yy)
 
     def means(self) -> tuple[Tensor, Tensor]:
         """Means of x (p) and y (q)."""
@@ -105,8 +113,13 @@ def solve(
     """One weight for all groups of rows and, with an `intercept`, a bias for each.
 
     Fits on `kept` (one entry a group), takes the penalty with the smallest error on `held`, and fits
-    on all rows with it.
+    on all rows with it. DeryError when a value is infinite or not a number.
     """
+    if not all(group.finite for group in (*kept, *held)):
+        raise DeryError(
+            "The hybrid's blocks give values that are infinite or not a number for these images, so no seam "
+            "can be fitted: choose other blocks."
+        )
     means = [group.means() for group in kept]
     points = means if intercept else _origins(means)
     test = _products(held, points)

@@ -36,9 +36,15 @@ def fit_ridge_head(features: Tensor, labels: Tensor, num_classes: int) -> RidgeH
 
     The penalty has the smallest squared leave-one-out error. Squared error knows no softmax: the
     scores are multiplied by the one number with the smallest cross-entropy on the leave-one-out
-    predictions, so that training doesn't begin by finding it. DeryError for fewer images than classes.
+    predictions, so that training doesn't begin by finding it. DeryError for fewer images than classes,
+    and for features that are not finite.
     """
     check_labels(labels, num_classes)
+    if not bool(features.isfinite().all()):
+        raise DeryError(
+            "The network gives values that are infinite or not a number for these images, so no head can be "
+            "fitted: choose other blocks."
+        )
     x = features.double().cpu().numpy()
     y = labels.cpu().numpy()
     variance = float(x.var(axis=0).mean()) or 1.0

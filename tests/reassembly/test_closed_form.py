@@ -325,3 +325,15 @@ def test_images_that_cant_be_fitted_to_are_refused(
 ) -> None:
     with pytest.raises(DeryError, match=match):
         fit_closed_form(build_hybrid(spec, zoo), spec, zoo, pictures(count)[0], torch.tensor(labels))
+
+
+@pytest.mark.parametrize("broken", [float("inf"), float("nan")])
+def test_values_that_are_no_numbers_end_the_fit_with_a_sentence(broken: float) -> None:
+    x = torch.ones(10, 3)
+    x[4, 1] = broken
+    moments = Moments()
+    moments.add(x, torch.ones(10, 2))
+    with pytest.raises(DeryError, match="infinite or not a number"):
+        solve([moments], [moments], (1.0,))
+    with pytest.raises(DeryError, match="infinite or not a number"):
+        fit_ridge_head(x, torch.arange(10) % 2, 2)
