@@ -1,6 +1,7 @@
 """`line_graph`: cut a network into a chain of nodes, and prove that the chain is the network."""
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from dery_core.errors import DeryError
 from dery_core.zoo.costs import chain_params
 from dery_core.zoo.cutting import plan_cuts
 from dery_core.zoo.emitting import Emitter
+from dery_core.zoo.graph_cache import GraphCache
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.line_graph import LineGraph, Node
 from dery_core.zoo.naming import node_names
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from dery_core.zoo.zoo import Zoo
 
 _BATCHES = (2, 1)
+_GRAPHS = GraphCache(limit=2 * 10**9)
 
 
 def line_graph(
@@ -71,8 +74,22 @@ def line_graph(
 
 
 def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
-    """The line graph of a zoo's model with its trained weights."""
-    return line_graph(zoo.build(name), zoo.model(name).input_size, name)
+    """The line graph of a zoo's model with its trained weights.
+
+    One built before in this process comes from memory, unless the zoo's entry or the weight file has
+    changed since.
+    """
+    model = zoo.model(name)
+
+    def build() -> LineGraph:
+        return line_graph(zoo.build(name), model.input_size, name)
+
+    path = zoo.weights_path(name)
+    try:
+        state = path and (str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size)
+    except OSError:  # building tells what is wrong with it
+        return build()
+    return _GRAPHS.get((json.dumps(model.to_dict(), sort_keys=True), state), build)
 
 
 def _trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
