@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from dery_core.cli import main
 from dery_core.data import load_task
 from dery_core.errors import Cancelled, DeryError
 from dery_core.modules import received
@@ -117,3 +118,13 @@ def test_fewer_training_images_than_classes_are_refused(specs: Any, tmp_path: Pa
     spec = closed(replace(spec, task=f"npz:{tmp_path / 'few.npz'}"))
     with pytest.raises(DeryError, match="4 images are too few to fit a head for 5 classes.*random weights"):
         train_run(spec, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("chosen", "start"), [([], "closed-form"), (["--start", "random"], "random")])
+def test_the_command_starts_closed_form_unless_told_otherwise(
+    specs: Any, tmp_path: Path, chosen: list[str], start: str
+) -> None:
+    words = ["--member", "toy_resnet", "--task", specs.task, "--epochs", "1", *chosen]
+    assert main(["--workspace", str(tmp_path), "--zoo", str(specs.zoo.path), "tune", *words]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert RunSpec.load(run / "spec.json").start == start
