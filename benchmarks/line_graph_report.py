@@ -124,7 +124,7 @@ def _families_table(results: Results) -> str:
     ]
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     note = f"*Family cut*: architectures of the family with at least {ENOUGH} cuts (last section)."
-    return "\n\n".join(filter(None, [table, note, _reasons(results.families)]))
+    return "\n\n".join(filter(None, [table, note, _reasons(results.families), _fewer(results.families)]))
 
 
 def _random_summary(results: Results, drawn: int, most_params: int) -> str:
@@ -147,14 +147,7 @@ def _random_summary(results: Results, drawn: int, most_params: int) -> str:
 
 
 def _random_faults(results: Results) -> str:
-    few = [
-        f"`{name}` ({row['nodes']})"
-        for name, row in results.random.items()
-        if 0 < row.get("nodes", 0) < ENOUGH
-    ]
-    return "\n\n".join(
-        filter(None, [_reasons(results.random), few and "Fewer cuts: " + ", ".join(few) + "."])
-    )
+    return "\n\n".join(filter(None, [_reasons(results.random), _fewer(results.random)]))
 
 
 def _structure_summary(results: Results) -> str:
@@ -163,7 +156,6 @@ def _structure_summary(results: Results) -> str:
     sums = sum(_sums(name, row, results) for name, row in rows.items())
     streams = sum(row.get("streams", 0) > 0 for row in rows.values())
     shares = [row["largest"] for row in rows.values() if "nodes" in row]
-    few = [f"`{name}` ({row['nodes']})" for name, row in rows.items() if row.get("nodes", ENOUGH) < ENOUGH]
     text = (
         f"Of all {len(results.sizes)} architectures {len(rows)} were cut on the meta device: **{cut} have "
         f"a line graph, {_count(rows, _enough)} of them with at least {ENOUGH} cuts**, {streams} use cuts "
@@ -171,7 +163,12 @@ def _structure_summary(results: Results) -> str:
         f"{sum(share > 0.25 for share in shares)} one node holds more than a quarter of the MACs, in "
         f"{sum(share > 0.4 for share in shares)} more than 40 %."
     )
-    return "\n\n".join(filter(None, [text, few and "Fewer cuts: " + ", ".join(few) + "."]))
+    return "\n\n".join(filter(None, [text, _fewer(rows)]))
+
+
+def _fewer(rows: dict[str, Result]) -> str:
+    few = [f"`{name}` ({row['nodes']})" for name, row in rows.items() if row.get("nodes", ENOUGH) < ENOUGH]
+    return f"Fewer than {ENOUGH} cuts: {', '.join(few)}." if few else ""
 
 
 def _reasons(rows: dict[str, Result]) -> str:

@@ -93,37 +93,42 @@ def run_trial(trial_and_architecture: str) -> Result:
 
 def _on_meta(architecture: str) -> tuple[nn.Module, Tensor]:
     with torch.device("meta"):
-        model = timm.create_model(architecture).eval()
-        return model, torch.empty(1, *model.default_cfg["input_size"])
+        model: Any = timm.create_model(architecture)
+        return model.eval(), torch.empty(1, *model.default_cfg["input_size"])
 
 
 def _affordable(architecture: str, options: Options) -> tuple[Size, Options]:
     """The default input size and `options`; where an image of it costs more than `LIMIT` MACs, a
     smaller size that the architecture takes and that doesn't, or the cheapest, with its options."""
-    macs, default = _price(architecture, None, options)
+    _, channels, *sides = _on_meta(architecture)[1].shape
+    default = (channels, sides[0], sides[1])
+    macs = _macs(architecture, default, options)
     if macs <= LIMIT:
         return default, options
     scale = (LIMIT / macs) ** 0.5
     found = []
     for shrunk, step in itertools.product((scale, scale / 1.5, scale / 2), (32, 14, 16, 24)):
-        height, width = (max(int(side * shrunk) // step, 1) * step for side in default[1:])
+        height, width = (max(int(side * shrunk) // step, 1) * step for side in sides)
+        size = (channels, height, width)
         for more in ({"img_size": (height, width)}, {}):
             try:
-                macs, size = _price(architecture, (default[0], height, width), options | more)
+                macs = _macs(architecture, size, options | more)
             except Exception:  # whatever a network raises that doesn't take the size
                 continue
             if macs <= LIMIT:
                 return size, options | more
             found.append((macs, size, options | more))
-    return min(found, key=lambda entry: entry[0])[1:] if found else (default, options)
+    if not found:
+        return default, options
+    _, size, options = min(found, key=lambda entry: entry[0])
+    return size, options
 
 
-def _price(architecture: str, size: Size | None, options: Options) -> tuple[int, Size]:
-    """MACs for one image of that size, or of the default one."""
+def _macs(architecture: str, size: Size, options: Options) -> int:
+    """For one image."""
     with torch.device("meta"):
         model = timm.create_model(architecture, **options).eval()
-        size = size or model.default_cfg["input_size"]
-        return count_macs(model, torch.empty(1, *size)), size
+        return count_macs(model, torch.empty(1, *size))
 
 
 def _accepted_drops(architecture: str) -> Options:
