@@ -111,7 +111,7 @@ def counting(zoo: Zoo) -> Work[None] | None:
         return None
 
     def make(report: ProgressFn) -> None:
-        tick = Ticker("Counting params and MACs", len(left), "networks", report)
+        tick = Ticker("Costs", len(left), "networks", report)
         for model in left:
             try:
                 cost = member_cost(model, model.model_kwargs.get("num_classes", 1000))
@@ -227,9 +227,12 @@ def target_task() -> str:
     return TARGET_TASK
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def samples(task_name: str) -> Samples:
-    """The first test image of several classes of a task."""
+def samples(task_name: str) -> Work[Samples]:
+    """The first test image of several classes of a task: drawn, read or even downloaded."""
+    return work.start(("samples", task_name), lambda report: _samples(task_name))
+
+
+def _samples(task_name: str) -> Samples:
     task = load_task(task_name)
     labels = task.test.labels.tolist()
     shown = [labels.index(c) for c in range(len(task.classes)) if c in labels][:SAMPLES]

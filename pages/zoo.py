@@ -19,8 +19,11 @@ from dery_core.zoo import Zoo
 
 def show_samples(task: str) -> None:
     """A row of pictures; of a source task that is a mere label its name alone."""
+    drawing = steps.samples(task)
+    if follow_quietly(drawing, f"Getting pictures of {state.plain(task)}"):
+        return
     try:
-        samples = steps.samples(task)
+        samples = drawing.value()
     except DeryError:
         if task == steps.target_task():
             raise
@@ -54,7 +57,8 @@ def choose(zoo: Zoo) -> None:
             state.choose_members(())
             st.rerun()
         st.markdown(f"**{len(chosen)}** of {len(zoo.models)} chosen", width="content")
-    follow_quietly(counting)
+    if counting is not None:
+        follow_quietly(counting, "Counting params and MACs")
     models = model_frame(steps.with_costs(zoo), chosen)
     zoo_table(models, colours)
 

@@ -35,7 +35,7 @@ def line_graph_bars(nodes: pd.DataFrame, size: "SizeMeasure", colour: str) -> go
     fills = [NEUTRAL if head else colour for head in nodes["head"]]
     figure.add_bar(
         orientation="h",
-        y=[""] * len(nodes),
+        y=[0] * len(nodes),
         x=widths,
         base=starts,
         text=nodes["name"],
@@ -53,7 +53,7 @@ def line_graph_bars(nodes: pd.DataFrame, size: "SizeMeasure", colour: str) -> go
     figure.update_layout(uniformtext={"minsize": 12, "mode": "hide"})
     figure.update_xaxes(range=[0, 1], showgrid=False, tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_xaxes(title={"text": f"Share of the network's {SIZE_NAMES[size]}"}, row=2, col=1)
-    return figure.update_yaxes(showgrid=False, row=1, col=1)
+    return figure.update_yaxes(showgrid=False, showticklabels=False, row=1, col=1)
 
 
 def _received(figure: go.Figure, nodes: pd.DataFrame, starts: pd.Series, widths: pd.Series) -> None:

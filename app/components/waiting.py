@@ -64,17 +64,23 @@ def progress_box(task: Work[T], title: str, stop: str = "Stop") -> None:
             task.cancel()
 
 
-def follow_quietly(task: Work[None] | None) -> None:
-    """Say in one line how far work is that the page doesn't need; the page is drawn anew after it."""
-    if task is not None and not task.wait(PATIENCE_SECONDS):
-        _line(task)
+def follow_quietly(task: Work[T], text: str) -> bool:
+    """Say in one line that work goes on which the page doesn't need; whether it still does.
+
+    The page is drawn anew when it ends.
+    """
+    # Shorter than for work that a page is about: here several may follow each other.
+    if task.wait(PATIENCE_SECONDS / 4):
+        return False
+    _line(task, text)
+    return True
 
 
 @st.fragment(run_every=REDRAW_SECONDS)
-def _line(task: Work[None]) -> None:
+def _line(task: Work[T], text: str) -> None:
     if task.finished:
         st.rerun()
-    st.caption(f"{spoken(task.progress)}." if task.progress else "Starting …")
+    st.caption(f"{text} … {task.progress.amount if task.progress else ''}")
 
 
 def spoken(progress: Progress) -> str:

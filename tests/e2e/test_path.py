@@ -1,9 +1,12 @@
 """The whole way in a real browser: from four networks to a hybrid tuned beside the zoo."""
 
 import re
+from pathlib import Path
 
 import pytest
+import timm
 from playwright.sync_api import Page, expect
+from safetensors.torch import save_file
 
 pytestmark = pytest.mark.e2e
 
@@ -75,6 +78,34 @@ def test_from_four_networks_to_a_tuned_hybrid_beside_the_zoo(page: Page) -> None
     expect(page.locator(".dery-run:not([data-state=finished])")).to_have_count(0, timeout=SLOW)
     expect(page.locator(".st-key-curves .js-plotly-plot").first).to_be_visible()
     expect(page.locator(".st-key-results .js-plotly-plot").first).to_be_visible()
+    no_error(page)
+
+
+def test_a_network_is_looked_into_and_a_checkpoint_added_that_outlives_a_reload(
+    page: Page, tmp_path: Path
+) -> None:
+    page.goto("/zoo")
+    page.get_by_role("button", name="vit.clutter").click()
+    expect(page.locator(".st-key-line_graph .js-plotly-plot").first).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile("look=vit.clutter"))
+    expect(page.get_by_text("bit for bit")).to_be_visible()
+    no_error(page)
+
+    weights = tmp_path / "flowers.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), weights)
+    page.goto("/zoo?view=add")
+    page.get_by_text("A checkpoint of my own").click()
+    page.locator(".st-key-own_file input[type=file]").set_input_files(weights)
+    architecture = page.locator(".st-key-own_architecture input")
+    architecture.fill("test_resnet")
+    architecture.press("Enter")
+    page.locator(".st-key-add_checkpoint button").click()
+    added = page.locator(".st-key-adding_box").get_by_text("is in the zoo")
+    expect(added).to_be_visible(timeout=SLOW)
+    page.reload()
+    expect(added).to_be_visible(timeout=SLOW)
+    page.goto("/zoo")
+    expect(page.locator(".st-key-zoo_table").get_by_role("button", name="flowers")).to_be_visible()
     no_error(page)
 
 
