@@ -241,10 +241,9 @@ def _gradients(modules: nn.Module) -> dict[tuple[float, ...], Tensor]:
 
 def _same_gradients(theirs: dict[tuple[float, ...], Tensor], ours: dict[tuple[float, ...], Tensor]) -> bool:
     """Whether the nodes give every parameter that the network gives a gradient the same one, but for
-    the order in which copies' gradients were added."""
-    return len(theirs) > 0 and all(
-        key in ours
-        and bool(gradient.isfinite().all())
-        and torch.allclose(ours[key], gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()))
+    the order in which copies' gradients were added, which shows in those that are nothing but rounding."""
+    largest = max((float(gradient.abs().max()) for gradient in theirs.values()), default=0.0)
+    return 0 < largest < float("inf") and all(
+        key in ours and torch.allclose(ours[key], gradient, rtol=1e-4, atol=1e-6 * largest)
         for key, gradient in theirs.items()
     )

@@ -47,9 +47,13 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit", type=float, default=900, help="seconds for one network")
     parser.add_argument("--cache", type=Path, default=CACHE, help="JSONL file of results")
+    parser.add_argument(
+        "--accept", nargs="+", default=[], metavar="CODE", help="versions of the code whose results count too"
+    )
     args = parser.parse_args()
     stages = args.stages or STAGES
-    kept = Cache(args.cache)
+    kept = Kept(Cache(args.cache), args.accept)
+    print(f"Code: {_code('structure')} (structure and numbers), {_code('sizes')} (sizes)", file=sys.stderr)
     _run("sizes", architectures(), kept, args)
     chosen = {"families": smallest(kept), "random": drawn(kept), "structure": architectures()}
     for stage, names in chosen.items():
@@ -57,12 +61,37 @@ def main() -> int:
             _run(stage, names, kept, args)
     if "docs" in stages:
         results = Results(
-            **{stage: _results(stage, names, kept) for stage, names in chosen.items()},
-            sizes=_results("sizes", architectures(), kept),
+            **{stage: kept.collected(stage, names) for stage, names in chosen.items()},
+            sizes=kept.collected("sizes", architectures()),
         )
         write_text(ROOT / "docs" / "line_graphs.md", report(results, DRAWN, MOST_PARAMS))
         write_text(ROOT / "assets" / "timm_catalogue.csv", catalogue(results))
     return 0
+
+
+class Kept:
+    """Results of the present code, and where they're missing of earlier versions that are accepted."""
+
+    def __init__(self, cache: Cache, accepted: list[str]) -> None:
+        self.cache = cache
+        self.accepted = accepted
+
+    def find(self, stage: str, name: str) -> Result | None:
+        keys = [f"{stage} {name} {code}" for code in (_code(stage), *self.accepted)]
+        return next((self.cache.results[key] for key in keys if key in self.cache.results), None)
+
+    def add(self, job: str, result: Result) -> None:
+        self.cache.add(f"{job} {_code(job.split(' ')[0])}", result)
+
+    def collected(self, stage: str, names: Iterable[str]) -> dict[str, Result]:
+        found = {name: self.find(stage, name) for name in names}
+        return {name: result for name, result in found.items() if result is not None}
+
+    def params(self, name: str) -> int:
+        size = self.find("sizes", name)
+        assert size is not None
+        params: int = size["params"]
+        return params
 
 
 @cache
@@ -71,16 +100,16 @@ def architectures() -> list[str]:
     return [n for n in timm.list_models() if timm.model_entrypoint(n).__module__.startswith("timm.")]
 
 
-def smallest(kept: Cache) -> list[str]:
+def smallest(kept: Kept) -> list[str]:
     """The network with the fewest parameters of every family, timm's test models left out."""
     best: dict[str, str] = {}
-    for name in sorted(_earnest(kept), key=lambda name: _params(name, kept)):
+    for name in sorted(_earnest(), key=lambda name: kept.params(name)):
         best.setdefault(family(name), name)
     return [best[name] for name in sorted(best)]
 
 
-def drawn(kept: Cache) -> list[str]:
-    fitting = [name for name in sorted(_earnest(kept)) if _params(name, kept) <= MOST_PARAMS]
+def drawn(kept: Kept) -> list[str]:
+    fitting = [name for name in sorted(_earnest()) if kept.params(name) <= MOST_PARAMS]
     return random.Random(0).sample(fitting, DRAWN)
 
 
@@ -101,16 +130,17 @@ def catalogue(results: Results) -> str:
     return text.getvalue()
 
 
-def _run(stage: str, names: Iterable[str], kept: Cache, args: argparse.Namespace) -> None:
+def _run(stage: str, names: Iterable[str], kept: Kept, args: argparse.Namespace) -> None:
     """Fills the cache, the largest networks first so that small ones run beside them."""
-    jobs = [Job(f"{stage} {name}", _memory(stage, name, kept)) for name in names]
-    missing = [job for job in jobs if _key(job.name) not in kept.results]
+    missing = [
+        Job(f"{stage} {name}", _memory(stage, name, kept)) for name in names if kept.find(stage, name) is None
+    ]
     missing.sort(key=lambda job: -job.memory)
     with TerminalProgress() as progress:
         run_jobs(
             missing,
             run_trial,
-            lambda name, result: kept.add(_key(name), result),
+            kept.add,
             workers=args.workers,
             limit_s=args.limit,
             memory=MEMORY,
@@ -119,27 +149,13 @@ def _run(stage: str, names: Iterable[str], kept: Cache, args: argparse.Namespace
         )
 
 
-def _results(stage: str, names: Iterable[str], kept: Cache) -> dict[str, Result]:
-    found = {name: kept.results.get(_key(f"{stage} {name}")) for name in names}
-    return {name: result for name, result in found.items() if result is not None}
-
-
-def _earnest(kept: Cache) -> list[str]:
+def _earnest() -> list[str]:
     return [name for name in architectures() if not name.startswith("test_")]
 
 
-def _params(name: str, kept: Cache) -> int:
-    params: int = kept.results[_key(f"sizes {name}")]["params"]
-    return params
-
-
-def _memory(stage: str, name: str, kept: Cache) -> int:
+def _memory(stage: str, name: str, kept: Kept) -> int:
     """The network, what it's compared with, the nodes, and gradients or activations."""
-    return 0 if stage in ("sizes", "structure") else 4 * 4 * _params(name, kept) + 2**30
-
-
-def _key(job: str) -> str:
-    return f"{job} {_code(job.split(' ')[0])}"
+    return 0 if stage in ("sizes", "structure") else 4 * 4 * kept.params(name) + 2**30
 
 
 @cache
