@@ -6,14 +6,15 @@ step takes that path. A mistake is one line on stderr and exit status 2.
 
 import argparse
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from dery_core import commands
+from dery_core import commands, zoo_commands
 from dery_core.errors import Cancelled, DeryError
 from dery_core.units import parse_quantity
 
@@ -47,20 +48,17 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="dery", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--workspace", help="folder that keeps results (default: $DERY_HOME or ~/.dery)")
-    parser.add_argument("--zoo", help="zoo file (default: $DERY_ZOO or the embedded zoo)")
+    parser.add_argument("--zoo", help="zoo file (default: $DERY_ZOO, your own or the embedded zoo)")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    zoo = subparsers.add_parser("zoo", help="list the zoo, check its files, or retrain the embedded one")
-    zoo.set_defaults(command=commands.zoo)
-    zoo.add_argument("action", nargs="?", choices=["list", "check", "train"], default="list")
-    zoo.add_argument("--only", nargs="+", metavar="MODEL", help="train: these members alone")
-    zoo.add_argument("--folder", type=Path, help="train: where to write (default: the embedded zoo's folder)")
-    zoo.add_argument("--workers", type=_count, default=os.cpu_count(), help="train: processes at once")
-    zoo.add_argument("--force", action="store_true", help="train: also what is already there")
+    zoo = _zoo_parser(subparsers)
 
-    graph = subparsers.add_parser("line-graph", help="cut one network into its chain of nodes")
-    graph.set_defaults(command=commands.line_graph)
-    graph.add_argument("model", help="a zoo member")
+    graph = subparsers.add_parser(
+        "graph", help="cut a network into its chain of nodes, or every one of a zoo"
+    )
+    graph.set_defaults(command=zoo_commands.graph)
+    graph.add_argument("network", help="a zoo member, a network of timm, a zoo file, or: all")
+    graph.add_argument("--json", metavar="FILE", help="also write it here; - prints it instead of the table")
 
     similarity = subparsers.add_parser("similarity", help="compare all cuts of some networks (linear CKA)")
     similarity.set_defaults(command=commands.similarity)
@@ -140,11 +138,70 @@ def _parser() -> argparse.ArgumentParser:
     app.add_argument("--address", default="localhost", help="listen here (default: this machine only)")
     app.add_argument("--headless", action="store_true", help="don't open a browser window")
 
-    for command in subparsers.choices.values():
+    for command in (*subparsers.choices.values(), *zoo.choices.values()):
         # Repeated here, without a default, so that they may stand after the command as well.
         for option in ("--workspace", "--zoo"):
             command.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _zoo_parser(subparsers: Any) -> Any:
+    """`dery zoo` and its actions; without one it lists the zoo."""
+    zoo = subparsers.add_parser("zoo", help="list, check or search networks; add your own")
+    zoo.set_defaults(command=zoo_commands.list_zoo)
+    actions = zoo.add_subparsers(title="actions", metavar="ACTION")
+
+    listing = actions.add_parser("list", help="the networks of the zoo in use (default)")
+    listing.set_defaults(command=zoo_commands.list_zoo)
+
+    check = actions.add_parser("check", help="build and cut every network, and say what is wrong")
+    check.set_defaults(command=zoo_commands.check)
+    check.add_argument("models", nargs="*", help="zoo members (default: all)")
+
+    add = actions.add_parser("add", help="add a network: one of timm's, or one of your own")
+    add.set_defaults(command=zoo_commands.add)
+    add.add_argument("network", nargs="?", help="timm's name of trained weights, e.g. resnet18.a1_in1k")
+    add.add_argument("--name", help="what you call it (default: timm's name, or the weight file's)")
+    own = add.add_argument_group("a network of your own")
+    own.add_argument("--weights", type=Path, help="its weights, safetensors or a torch checkpoint")
+    own.add_argument("--architecture", help="how timm calls its architecture, e.g. resnet18")
+    own.add_argument("--kwargs", type=_settings, default={}, help="timm's settings of it, as JSON")
+    own.add_argument("--classes", type=_count, help="number of classes (default: as the weights have)")
+    own.add_argument(
+        "--input-size", type=_count, nargs="+", metavar="PIXELS", help="side, or height and width"
+    )
+    own.add_argument("--mean", type=float, nargs=3, help="of each colour (default: as timm's own weights)")
+    own.add_argument("--std", type=float, nargs=3, help="of each colour (default: as timm's own weights)")
+    own.add_argument("--source-task", default="unknown", help="what it was trained on")
+    own.add_argument("--top1", type=float, help="its accuracy there, in percent")
+
+    remove = actions.add_parser("remove", help="take a network out of your zoo; its weights stay")
+    remove.set_defaults(command=zoo_commands.remove)
+    remove.add_argument("model", help="a zoo member")
+
+    search = actions.add_parser("search", help="timm's trained networks")
+    search.set_defaults(command=zoo_commands.search)
+    search.add_argument("text", nargs="*", help="words that the name holds")
+    search.add_argument("--family", default="", help="timm's family file, e.g. swin_transformer")
+    search.add_argument("--max-params", type=_quantity, help="e.g. 30M")
+    search.add_argument("--max-macs", type=_quantity, help="multiply-accumulates an image, e.g. 5G")
+    search.add_argument("--min-top1", type=float, help="accuracy on ImageNet-1k in percent, by timm's table")
+    search.add_argument("--limit", type=_count, default=40, help="how many to list (default 40)")
+
+    train = actions.add_parser("train", help="train the embedded zoo anew")
+    train.set_defaults(command=zoo_commands.train)
+    train.add_argument("--only", nargs="+", metavar="MODEL", help="these members alone")
+    train.add_argument("--folder", type=Path, help="where to write (default: the embedded zoo's folder)")
+    train.add_argument("--workers", type=_count, default=os.cpu_count(), help="processes at once")
+    train.add_argument("--force", action="store_true", help="also what is already there")
+    return actions
+
+
+def _settings(text: str) -> dict[str, Any]:
+    with suppress(ValueError):
+        if isinstance(settings := json.loads(text), dict):
+            return settings
+    raise argparse.ArgumentTypeError(f"{text} is not a JSON object like '{{\"img_size\": 32}}'")
 
 
 def _quantity(text: str) -> int:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from dery_core.zoo import Zoo
 
 
-def _open_zoo(arguments: argparse.Namespace) -> "Zoo":
-    from dery_core.zoo import embedded_zoo, load_zoo
+def open_zoo(arguments: argparse.Namespace) -> "Zoo":
+    """The zoo in use: --zoo, $DERY_ZOO, the workspace's own or the embedded one."""
+    from dery_core.zoo import default_zoo
 
-    path = arguments.zoo or os.environ.get("DERY_ZOO")
-    return load_zoo(path) if path else embedded_zoo()
+    return default_zoo(Workspace.at(arguments.workspace), arguments.zoo)
 
 
 def _task(arguments: argparse.Namespace) -> "Task":
@@ -42,7 +42,8 @@ def _task(arguments: argparse.Namespace) -> "Task":
     return load_task(name)
 
 
-def _print_table(rows: Sequence[Mapping[str, object]]) -> None:
+def print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows of the same keys as a table on stdout; None is shown as a dash."""
     from tabulate import tabulate
 
     print(tabulate(rows, headers="keys", tablefmt="simple", missingval="–", disable_numparse=True))
@@ -55,91 +56,18 @@ def _kept(value: "Value", folder: Path) -> Path:
     return path
 
 
-def zoo(arguments: argparse.Namespace) -> None:
-    """List the zoo, check it, or train the embedded one."""
-    from dery_core.zoo import EMBEDDED_ZOO, family
-
-    if arguments.action == "train":
-        from dery_core.zoo.training import train_embedded_zoo
-
-        with TerminalProgress() as report:
-            train_embedded_zoo(
-                arguments.folder or EMBEDDED_ZOO.parent,
-                workers=arguments.workers,
-                only=arguments.only,
-                force=arguments.force,
-                report=report,
-            )
-        return
-    zoo = _open_zoo(arguments)
-    if arguments.action == "check":
-        _check_zoo(zoo)
-        return
-    _print_table(
-        [
-            {
-                "network": model.name,
-                "family": family(model),
-                "source task": model.source_task,
-                "params": quantity(model.params) if model.params else None,
-                "MACs": quantity(model.macs) if model.macs else None,
-                "top-1 %": f"{model.top1:.1f}" if model.top1 is not None else None,
-            }
-            for model in zoo.models
-        ]
-    )
-
-
-def _check_zoo(zoo: "Zoo") -> None:
-    from dery_core.zoo import check_zoo
-
-    with TerminalProgress() as report:
-        faults = check_zoo(zoo, report)
-    _print_table(
-        [
-            {
-                "network": model.name,
-                "hash": "right" if model.sha256 and not faults[model.name] else None,
-                "builds and can be cut": faults[model.name] or "yes",
-            }
-            for model in zoo.models
-        ]
-    )
-    broken = [name for name, fault in faults.items() if fault]
-    if broken:
-        raise DeryError(f"{len(broken)} of {len(faults)} networks of {zoo.path} can't be used as they are.")
-
-
-def line_graph(arguments: argparse.Namespace) -> None:
-    """Show a network's chain of nodes."""
-    from dery_core.zoo import zoo_line_graph
-
-    graph = zoo_line_graph(_open_zoo(arguments), arguments.model)
-    rows: list[dict[str, object]] = [
-        {
-            "node": index,
-            "name": node.name,
-            "takes": str(graph.layouts[index]),
-            "gives": str(graph.layouts[index + 1]),
-            "params": quantity(node.params),
-            "MACs": quantity(node.macs),
-        }
-        for index, node in enumerate(graph.nodes)
-    ]
-    head = {"node": "head", "name": graph.head.name, "takes": str(graph.layouts[-1])}
-    costs = {"params": quantity(graph.head.params), "MACs": quantity(graph.head.macs)}
-    _print_table([*rows, {**head, **costs}])
-
-
 def similarity(arguments: argparse.Namespace) -> None:
     """Compare all cuts of some networks."""
     from dery_core.data import Probe
     from dery_core.similarity import similarity_table
 
-    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
+    zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
     probe = Probe(_task(arguments).name, arguments.images, arguments.seed)
+    models = arguments.models or zoo.names
     with TerminalProgress() as report:
-        table = similarity_table(zoo, arguments.models or zoo.names, probe, workspace, report)
+        for model in models:
+            zoo.fetch(model, report)
+        table = similarity_table(zoo, models, probe, workspace, report)
     print(f"{len(table.models)} networks, {len(table.index)} cuts, {probe.count} images of {probe.task}.")
     print(workspace.table(table.key))
 
@@ -152,7 +80,7 @@ def partition(arguments: argparse.Namespace) -> None:
     workspace = Workspace.open(arguments.workspace)
     table = SimilarityTable.load(arguments.table)
     partition = solve_partition(table, arguments.k, arguments.epsilon, arguments.size)
-    _print_table(
+    print_table(
         [
             {"network": model}
             | {
@@ -178,7 +106,7 @@ def reassemble(arguments: argparse.Namespace) -> None:
     from dery_core.partition import Partition
     from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
 
-    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
+    zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
     partition = Partition.load(arguments.partition)
     task = _task(arguments)
     budget = Budget(arguments.max_params, arguments.max_macs)
@@ -192,7 +120,7 @@ def reassemble(arguments: argparse.Namespace) -> None:
     paths = [
         _kept(options.spec(zoo, choice.choice, choice.measured), workspace.hybrids) for choice in choices
     ]
-    _print_table(
+    print_table(
         [
             {
                 "#": rank,
@@ -212,9 +140,9 @@ def hybrid(arguments: argparse.Namespace) -> None:
     """Show a hybrid's blocks and seams."""
     from dery_core.reassembly import HybridSpec, hybrid_summary, hybrid_table
 
-    zoo = _open_zoo(arguments)
+    zoo = open_zoo(arguments)
     spec = HybridSpec.load(arguments.hybrid)
-    _print_table(
+    print_table(
         [
             {
                 "stage": row.stage,
@@ -245,7 +173,7 @@ def tune(arguments: argparse.Namespace) -> None:
     # A mistyped task is said here, before a run is made that could only fail.
     task = _task(arguments)
     hybrid = HybridSpec.load(arguments.hybrid) if arguments.hybrid else None
-    zoo, workspace = _open_zoo(arguments), Workspace.open(arguments.workspace)
+    zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
     chosen = {
         name: getattr(arguments, name)
         for name in ("epochs", "batch_size", "learning_rate")
@@ -279,7 +207,7 @@ def runs(arguments: argparse.Namespace) -> None:
 
     workspace = Workspace.open(arguments.workspace)
     if arguments.action == "list":
-        _print_table([_run_row(run) for run in list_runs(workspace)])
+        print_table([_run_row(run) for run in list_runs(workspace)])
         return
     if arguments.run is None:
         raise DeryError(f"dery runs {arguments.action} needs a run's id: see `dery runs list`.")
@@ -310,8 +238,8 @@ def _run_row(run: "Run") -> dict[str, object]:
 
 
 def _show(run: "Run") -> None:
-    _print_table([_run_row(run)])
-    _print_table(
+    print_table([_run_row(run)])
+    print_table(
         [
             {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
             for row in run.metrics()
@@ -323,16 +251,17 @@ def _show(run: "Run") -> None:
 def demo(arguments: argparse.Namespace) -> None:
     """Go the whole way and print what came of it."""
     from dery_core.demo import print_report, run_demo
+    from dery_core.zoo import embedded_zoo, load_zoo
 
     workspace = Workspace.open(arguments.workspace)
+    # what the demo shows is the same everywhere, whatever zoo one keeps oneself
+    zoo = load_zoo(arguments.zoo) if arguments.zoo else embedded_zoo()
     if arguments.json:
         if arguments.json.is_dir():
             raise DeryError(f"{arguments.json} is a folder: give --json a file.")
         check_writable(arguments.json.absolute().parent)
     with TerminalProgress() as report:
-        figures = run_demo(
-            workspace, _open_zoo(arguments), seed=arguments.seed, workers=arguments.workers, report=report
-        )
+        figures = run_demo(workspace, zoo, seed=arguments.seed, workers=arguments.workers, report=report)
     print_report(figures)
     if arguments.json:
         figures.save(arguments.json)
@@ -348,7 +277,9 @@ def app(arguments: argparse.Namespace) -> None:
     if not main_page.exists():
         raise DeryError(f"{main_page} is missing: run `dery app` from a checkout of DeRy Studio.")
     workspace = Workspace.open(arguments.workspace)
-    zoo, task = _open_zoo(arguments), _task(arguments)
+    zoo, task = open_zoo(arguments), _task(arguments)
+    # only a zoo that was named is passed on: the workspace's own may come into being meanwhile
+    named = {"DERY_ZOO": str(zoo.path)} if arguments.zoo or os.environ.get("DERY_ZOO") else {}
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -366,8 +297,8 @@ def app(arguments: argparse.Namespace) -> None:
         env={
             **os.environ,
             "DERY_HOME": str(workspace.root),
-            "DERY_ZOO": str(zoo.path),
             "DERY_TASK": task.name,
+            **named,
         },
         check=False,
     )

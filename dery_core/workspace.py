@@ -15,15 +15,17 @@ class Workspace:
     root: Path
 
     @classmethod
-    def open(cls, root: str | Path | None = None) -> "Workspace":
-        """The workspace at `root` ($DERY_HOME, or ~/.dery, by default), made if needed.
+    def at(cls, root: str | Path | None = None) -> "Workspace":
+        """The workspace at `root` ($DERY_HOME, or ~/.dery, by default), to read what may be there."""
+        return cls(user_path(root or os.environ.get("DERY_HOME") or "~/.dery"))
 
-        Raises DeryError when it can't be written.
-        """
-        path = user_path(root or os.environ.get("DERY_HOME") or "~/.dery")
+    @classmethod
+    def open(cls, root: str | Path | None = None) -> "Workspace":
+        """The workspace at `root` (see `at`), made if needed. DeryError when it can't be written."""
+        workspace = cls.at(root)
         instead = "choose another folder with --workspace or the variable DERY_HOME"
-        check_writable(path, "workspace", instead)
-        return cls(path)
+        check_writable(workspace.root, "workspace", instead)
+        return workspace
 
     @property
     def zoo(self) -> Path:

@@ -1,6 +1,7 @@
 """A zoo of two tiny networks and a tiny task on disk, for tests that train or start processes."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ TOYS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_workspace_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that the person who runs the tests keeps, networks of their own above all, is seen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DERY_HOME", str(tmp_path_factory.mktemp("home")))
+        for name in ("DERY_ZOO", "DERY_TASK"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from dery_core.cli import main
-from dery_core.zoo import embedded_zoo
+from dery_core.errors import DeryError
+from dery_core.workspace import Workspace
+from dery_core.zoo import EMBEDDED_ZOO, Zoo, embedded_zoo, load_zoo
 
 MODELS = ["resnet_s.clutter", "swin.clutter", "vit.clutter"]
 
@@ -61,7 +63,9 @@ def test_the_zoo_is_listed_and_checked(capsys: pytest.CaptureFixture[str]) -> No
     status, out, _ = run(capsys, "zoo")
     assert status == 0
     assert all(model in out for model in MODELS)
-    assert run(capsys, "zoo", "check")[0] == 0
+    status, out, _ = run(capsys, "zoo", "check", *MODELS)
+    assert status == 0
+    assert all(re.search(rf"{model} +right +yes", out) for model in MODELS)
 
 
 def test_every_fault_of_a_zoo_is_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -88,9 +92,108 @@ def test_a_mistyped_task_leaves_no_run(
 
 
 def test_a_network_shows_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "line-graph", "vit.clutter")
+    status, out, _ = run(capsys, "graph", "vit.clutter")
     assert status == 0
     assert "blocks.3" in out
+    assert "9 nodes" in out
+    assert "bit-equal" in out
+    assert "random weights" not in out
+
+
+def test_a_network_of_timm_is_cut_with_random_weights(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, out, _ = run(capsys, "graph", "test_resnet", "--json", str(tmp_path / "graph.json"))
+    assert status == 0
+    assert "random weights" in out
+    written = json.loads((tmp_path / "graph.json").read_text())
+    status, out, _ = run(capsys, "graph", "test_resnet", "--json", "-")
+    assert json.loads(out) == written
+    [network] = written["networks"]
+    assert (network["name"], network["weights"]) == ("test_resnet", "random")
+    assert len(network["chain"]) == network["nodes"] + 1
+    assert sum(node["macs"] for node in network["chain"]) == network["macs"]
+    assert sum(node["share"] for node in network["chain"]) == pytest.approx(1)
+    assert network["chain"][0]["takes"]["height"] == network["input_size"][1]
+
+
+def test_a_whole_zoo_is_cut_and_who_is_refused_is_told(
+    capsys: pytest.CaptureFixture[str], toy_zoo_path: Path, tmp_path: Path
+) -> None:
+    status, out, _ = run(capsys, "--zoo", str(toy_zoo_path), "graph", "all")
+    assert status == 0
+    assert all(re.search(rf"{name} .*yes", out) for name in ("toy_resnet", "toy_vit"))
+    models = json.loads(toy_zoo_path.read_text())["models"]
+    models[0]["weights"] = "gone.safetensors"
+    (tmp_path / "zoo.json").write_text(json.dumps(models[:1]))
+    status, out, err = run(capsys, "graph", str(tmp_path / "zoo.json"), "--json", str(tmp_path / "out.json"))
+    assert status == 2
+    assert "1 of 1 networks" in err
+    assert "is missing" in json.loads((tmp_path / "out.json").read_text())["networks"][0]["refused"]
+
+
+def test_a_network_of_ones_own_is_added_used_and_removed(
+    capsys: pytest.CaptureFixture[str], toy_zoo_path: Path, tmp_path: Path
+) -> None:
+    home = ["--workspace", str(tmp_path)]
+    words = ["--weights", str(toy_zoo_path.parent / "toy_resnet.safetensors"), "--name", "mine"]
+    words += ["--architecture", "resnet10t", "--kwargs", '{"channels": [8, 8, 16, 16], "stem_width": 8}']
+    words += ["--input-size", "16", "--mean", ".5", ".5", ".5", "--source-task", "flowers"]
+    status, out, err = run(capsys, "zoo", "add", *words, *home)
+    assert (status, err) == (0, "")
+    assert "16×16 pixels, mean 0.5 0.5 0.5, std 0.229 0.224 0.225" in out
+    path = Path(out.splitlines()[-1])
+    assert path == tmp_path / "zoo" / "zoo.yaml"
+    assert load_zoo(path).model("mine").model_kwargs["num_classes"] == 4
+    status, out, _ = run(capsys, "zoo", *home)
+    assert re.search(r"mine +resnet +flowers", out)
+    assert "vit.clutter" in out
+    status, out, _ = run(capsys, "zoo", "check", "mine", *home)
+    assert re.search(r"mine +right +yes", out)
+    assert run(capsys, "graph", "mine", *home)[0] == 0
+    assert run(capsys, "zoo", "add", *words, *home)[0] == 2
+    status, out, _ = run(capsys, "zoo", "remove", "mine", *home)
+    assert status == 0
+    assert "mine.safetensors" in out
+    assert "mine" not in load_zoo(path).names
+
+
+def test_a_zoo_that_is_named_is_added_to(
+    capsys: pytest.CaptureFixture[str], toy_zoo_path: Path, tmp_path: Path
+) -> None:
+    for file in toy_zoo_path.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    zoo = tmp_path / toy_zoo_path.name
+    toy = load_zoo(zoo).model("toy_vit")
+    words = ["--weights", str(tmp_path / toy.weights), "--architecture", toy.architecture]
+    words += ["--kwargs", json.dumps(toy.model_kwargs), "--input-size", "16", "16"]
+    assert run(capsys, "--zoo", str(zoo), "zoo", "add", "--name", "again", *words)[0] == 0
+    assert load_zoo(zoo).names == ("toy_resnet", "toy_vit", "again")
+
+
+def test_timms_networks_are_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "zoo", "search", "resnet18", "tv")
+    assert status == 0
+    assert "resnet18.tv_in1k" in out
+    assert "resnet18.a1_in1k" not in out
+    status, out, _ = run(capsys, "zoo", "search", "resnet", "--limit", "2")
+    assert re.search(r"^\d+ networks, \d+ of them not shown", out, re.MULTILINE)
+
+
+def test_the_demo_shows_the_embedded_zoo_whatever_one_keeps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, toy_zoo_path: Path, tmp_path: Path
+) -> None:
+    seen: list[Path] = []
+
+    def stop(workspace: Workspace, zoo: Zoo, **settings: object) -> None:
+        seen.append(zoo.path)
+        raise DeryError("that is enough.")
+
+    monkeypatch.setattr("dery_core.demo.run_demo", stop)
+    monkeypatch.setenv("DERY_ZOO", str(toy_zoo_path))
+    run(capsys, "demo", "--workspace", str(tmp_path))
+    run(capsys, "demo", "--workspace", str(tmp_path), "--zoo", str(toy_zoo_path))
+    assert seen == [EMBEDDED_ZOO, toy_zoo_path]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +201,24 @@ def test_a_network_shows_its_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["similarity", "vit.clutter"], "at least two"),
         (["similarity", "vit.cluter", "swin.clutter"], "did you mean 'vit.clutter'"),
+        (["graph", "vit.cluter"], "did you mean 'vit.clutter'"),
+        (["graph", "resnt18"], "neither in the zoo"),
+        (["graph", "resnet18.nope"], "no weights 'resnet18.nope'"),
+        (["graph", "vit.clutter", "--json", "/dev/null/x/y.json"], "/dev/null/x can't be written"),
+        (["zoo", "add"], "--architecture and --weights"),
+        (["zoo", "add", "resnet18", "--weights", "x.pth"], "--architecture and --weights"),
+        (
+            ["zoo", "add", "--architecture", "resnet18", "--weights", "nowhere.pth"],
+            "nowhere.pth does not exist",
+        ),
+        (
+            ["zoo", "add", "--weights", "x", "--architecture", "resnet18", "--kwargs", "3"],
+            "not a JSON object",
+        ),
+        (["zoo", "add", "resnet18.a1"], "did you mean"),
+        (["zoo", "remove", "vit.clutter"], "the embedded zoo stays as it is"),
+        (["zoo", "check", "vit.cluter"], "did you mean 'vit.clutter'"),
+        (["zoo", "search", "--max-params", "lots"], "'lots' is not a count"),
         (["partition", "nowhere.npz"], "nowhere.npz"),
         (["reassemble", "nowhere.json"], "nowhere.json does not exist"),
         (["reassemble", "x.json", "--max-params", "lots"], "'lots' is not a count"),
@@ -168,7 +289,7 @@ def test_a_damaged_run_does_not_hide_the_others(
 
 def test_an_ascii_terminal_gets_question_marks_and_no_traceback() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "dery_core.cli", "line-graph", "resnet_s.clutter"]
+    command = [sys.executable, "-m", "dery_core.cli", "graph", "resnet_s.clutter"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 ? 32?32" in done.stdout

@@ -1,10 +1,11 @@
 """The README's figures are those of the files that ship."""
 
 import re
+import textwrap
 from pathlib import Path
 
 from dery_core.units import quantity
-from dery_core.zoo import embedded_zoo, family
+from dery_core.zoo import embedded_zoo, family, load_zoo
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -21,3 +22,12 @@ def test_the_zoo_table_is_the_zoo() -> None:
         assert (family_, task) == (family(model), model.source_task)
         assert (params, macs) == (quantity(model.params), quantity(model.macs))
         assert top1 == f"{model.top1:.1f}"
+
+
+def test_the_zoo_file_shown_is_one(tmp_path: Path) -> None:
+    text = README.split("It is YAML or JSON:\n", 1)[1].split("\n`dery graph", 1)[0]
+    (tmp_path / "zoo.yaml").write_text(textwrap.dedent(text))
+    zoo = load_zoo(tmp_path / "zoo.yaml")
+    assert zoo.own == ("resnet18.a1_in1k", "mine")
+    assert zoo.model("mine").model_kwargs == {"drop_rate": 0.1, "num_classes": 10}
+    assert zoo.model("mine").provenance == {}

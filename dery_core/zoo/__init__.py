@@ -19,6 +19,7 @@ from dery_core.zoo.own import (
     own_zoo_path,
     remove,
     template,
+    untrained,
 )
 
 __all__ = [
@@ -48,5 +49,6 @@ __all__ = [
     "prefix_tokens",
     "remove",
     "template",
+    "untrained",
     "zoo_line_graph",
 ]

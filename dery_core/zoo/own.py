@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from safetensors.torch import save_file
 from timm.models import PretrainedCfg
-from torch import Tensor
+from torch import Tensor, nn
 
 from dery_core.errors import DeryError
 from dery_core.files import atomic_path, check_writable, sha256, user_path
@@ -28,6 +29,7 @@ from dery_core.zoo.pretrained import pretrained_model
 from dery_core.zoo.weights import load_tensors, read_tensors
 from dery_core.zoo.zoo import EMBEDDED, EMBEDDED_ZOO, Zoo, build_pretrained, embedded_zoo, file_hash, load_zoo
 from dery_core.zoo.zoo_file import add_entry, remove_entry
+
 
 def own_zoo_path(workspace: Workspace) -> Path:
     """The zoo file of the workspace, there once a network was added."""
@@ -75,6 +77,17 @@ def template(architecture: str, name: str = "") -> ZooModel:
     known = timm_config(architecture) or PretrainedCfg()
     size, mean, std = (tuple(values) for values in (known.input_size, known.mean, known.std))
     return ZooModel(name or architecture, architecture, "", "unknown", size, mean, std)
+
+
+def untrained(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
+    """The network of that name, an architecture or a tag of timm, with random weights in eval mode, the
+    same ones every time, and the input it takes. DeryError when timm has none."""
+    model = pretrained_model(name) if "." in name else template(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        # by the whole name: a tag may have another number of classes or input size
+        module = build_architecture(dataclasses.replace(model, architecture=name))
+    return module.eval(), model.input_size
 
 
 def add_pretrained(path: Path, name: str, report: ProgressFn = silent, called: str = "") -> ZooModel:
