@@ -15,6 +15,7 @@ from dery_core.zoo.recorder import Call, Trace, refs
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _PILE = 4
+_MANY = 8
 
 
 class Blocks:
@@ -30,6 +31,7 @@ class Blocks:
         self.depth = max(call.path.count(".") + 1 for call in trace.calls)
         self.weights = [self._count(call) for call in trace.calls]
         self.block_classes = self._block_classes()
+        self.rows = self._frequent_rows()
 
     def units(self) -> list[Unit]:
         return self._units(0)
@@ -91,7 +93,28 @@ class Blocks:
         module = self.trace.calls[index].module
         if type(module) in self.block_classes or self.weights[index] == 1:
             return not self._wraps_block(index)
+        if self._is_downsampling(index) or (not self.fine and self._layers(index) in self.rows):
+            return True
         return _is_library(module) or (not self.fine and self._is_pile(index))
+
+    def _is_downsampling(self, index: int) -> bool:
+        """What the network itself calls a downsampling, however many layers or blocks it has."""
+        call = self.trace.calls[index]
+        return call.path.rpartition(".")[2] == "downsample" and self._is_small(index)
+
+    def _is_small(self, index: int) -> bool:
+        return 8 * self.weights[index] <= len(self.weighted)
+
+    def _layers(self, index: int) -> tuple[type[nn.Module], ...]:
+        """Kinds of the layers of a row; () for any other module."""
+        module = self.trace.calls[index].module
+        return tuple(map(type, module)) if type(module) is nn.Sequential and len(module) > 1 else ()
+
+    def _frequent_rows(self) -> set[tuple[type[nn.Module], ...]]:
+        """The rows that occur so often that they must be the network's blocks, not its stages."""
+        small = [i for i in range(len(self.trace.calls)) if len(self._children(i)) > 1 and self._is_small(i)]
+        count = Counter(layers for i in small if (layers := self._layers(i)))
+        return {layers for layers, number in count.items() if number >= _MANY}
 
     def _wraps_block(self, index: int) -> bool:
         children = self._children(index)
@@ -125,7 +148,7 @@ class Blocks:
             if 2 * self._forked(call) >= self.weights[index]:
                 classes.add(kind)
             often[kind] += 1
-            if 8 * self.weights[index] > len(self.weighted):
+            if not self._is_small(index):
                 large.add(kind)
         if self.fine:
             return classes

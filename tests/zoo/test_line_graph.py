@@ -171,6 +171,37 @@ def test_plain_layers_are_nodes_where_there_are_no_blocks() -> None:
     assert [str(layout) for layout in graph.layouts[1:]] == ["8 × 16×16", "8 × 8×8", "12 × 8×8"]
 
 
+def test_a_downsampling_of_several_blocks_is_one_node() -> None:
+    class Stage(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.downsample = nn.Sequential(nn.MaxPool2d(2), Block(8), Block(8))
+            self.blocks = nn.Sequential(*[Block(8) for _ in range(7)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.blocks(self.downsample(x))
+
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Stage(), Stage(), nn.Flatten(), nn.Linear(8 * 16, 4))
+    names = [node.name for node in line_graph(model, SIZE).nodes]
+    assert names[1:3] == ["1.downsample", "1.blocks.0"]
+    assert len(names) == 1 + 2 * 8
+
+
+def test_a_row_of_layers_that_occurs_often_is_one_node() -> None:
+    class Residual(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + super().forward(x)
+
+    rows = [
+        nn.Sequential(Residual(nn.Conv2d(8, 8, 3, padding=1), nn.GELU()), nn.Conv2d(8, 8, 1), nn.GELU())
+        for _ in range(8)
+    ]
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), *rows, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    )
+    assert [node.name for node in line_graph(model, SIZE).nodes] == list("012345678")
+
+
 class Tokens(Net):
     """Works on tokens after the stem; `order` says in which order they lie."""
 
