@@ -41,10 +41,11 @@ _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
 class Factor:
     """`size` steps along rows, columns or the batch, each of `step`; or `size` channels or unknowns.
 
-    `tokens` are `prefix` unknowns before, and `suffix` after, what the `inner` factors run over.
+    `tokens` are `prefix` unknowns before, and `suffix` after, what the `inner` factors run over; a
+    `part` is some of a grid's positions, which are no grid.
     """
 
-    kind: Literal["batch", "channels", "rows", "columns", "unknown", "tokens"]
+    kind: Literal["batch", "channels", "rows", "columns", "unknown", "tokens", "part"]
     size: int
     step: int = 0
     prefix: int = 0
@@ -111,10 +112,16 @@ class _Follower:
             for index, result in enumerate(op.results):
                 if trace.depends(result):
                     shape = trace.values[result].shape
-                    found = self._after(op, index, shape)
-                    fits = found is not None and tuple(map(_size, found)) == shape
-                    axes = found if fits and found is not None else self._lost(op, shape)
-                    self.axes[result] = _rebased(axes)
+                    found = self._try(op, index, shape)
+                    if found is None or tuple(map(_size, found)) != shape:
+                        found = self._lost(op, shape)
+                    self.axes[result] = _rebased(found)
+
+    def _try(self, op: Op, index: int, shape: tuple[int, ...]) -> Axes | None:
+        try:
+            return self._after(op, index, shape)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None  # called in a way that its rule doesn't foresee
 
     def _after(self, op: Op, index: int, shape: tuple[int, ...]) -> Axes | None:
         sources = [v for v in op.inputs if v in self.axes]
@@ -141,7 +148,7 @@ class _Follower:
         if name == "einsum":
             return self._einsum(op, shape)
         if name == "scaled_dot_product_attention":
-            return (*first[:-1], self._of(op, 2)[-1]) if isinstance(_argument(op, 2, "value"), Ref) else None
+            return (*self._of(op, 0)[:-1], self._of(op, 2)[-1])
         if name == "linear":
             return (*first[:-1], unknown(shape[-1]) if _mixes_positions(first) else _channels(shape[-1]))
         if name.startswith("conv") and len(shape) >= 3:
@@ -372,8 +379,14 @@ def _narrowed(axis: Axis, start: int, size: int, value: Axes) -> Axis:
         end, count = start + size, factor.size - factor.suffix
         if start <= factor.prefix and end >= count:
             return _prefixed(factor.inner, factor.prefix - start, end - count)
-        return unknown(size)
+        return unknown(size) if end <= factor.prefix or start >= count else _part(size)
+    if len(axis) > 1 and _is_spatial(axis):
+        return _part(size)
     return _resampled(axis, size, value)
+
+
+def _part(size: int) -> Axis:
+    return (Factor("part", size),) if size > 1 else ()
 
 
 def _gathered(axis: Axis, size: int) -> Axis:
