@@ -16,7 +16,7 @@ Trained networks that look nothing alike often compute the same things on the wa
 DeRy Studio finds where they agree, cuts them there, and puts the pieces together again as a new
 network that fits the size and speed you ask for.
 
-1. **Zoo:** choose some trained networks.
+1. **Zoo:** choose some trained networks, or add your own.
 2. **Similarity:** see where they are alike, layer by layer.
 3. **Partition:** cut each into blocks; blocks that work most alike form a set.
 4. **Reassemble:** set a budget; the best hybrid takes one block of every set.

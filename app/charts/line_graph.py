@@ -67,14 +67,22 @@ def _received(figure: go.Figure, nodes: pd.DataFrame, starts: pd.Series, widths:
         width=steps["width"],
         offset=0,
         y=heights,
-        text=_spaced(list(steps["start"]), list(steps["shape"])),
-        textposition="outside",
-        textangle=0,
-        cliponaxis=False,
-        constraintext="none",
         marker={"color": NEUTRAL, "opacity": 0.55, "line": {"color": OUTLINE, "width": 1}},
         customdata=steps["shape"],
         hovertemplate="received: %{customdata}<extra></extra>",
+        row=2,
+        col=1,
+    )
+    x, labels, positions = _labels(steps)
+    figure.add_scatter(
+        x=x,
+        y=heights,
+        text=labels,
+        mode="text",
+        textposition=positions,
+        textfont={"size": 14},
+        cliponaxis=False,
+        hoverinfo="skip",
         row=2,
         col=1,
     )
@@ -82,21 +90,29 @@ def _received(figure: go.Figure, nodes: pd.DataFrame, starts: pd.Series, widths:
     figure.update_yaxes(
         tickvals=[np.log2(max(grid, 1)) + 1 for grid in grids],
         ticktext=[str(grid) for grid in grids],
-        range=[0, float(heights.max()) * 1.25],
+        range=[0, float(heights.max()) * 1.35],
         title={"text": "Grid"},
         row=2,
         col=1,
     )
 
 
-def _spaced(starts: list[float], labels: list[str]) -> list[str]:
-    """The labels, "" for one that would run into the label before it."""
-    shown, free = [], -1.0
-    for start, label in zip(starts, labels, strict=True):
-        shown.append(label if start >= free else "")
-        if shown[-1]:
-            free = start + LETTER * len(label)
-    return shown
+def _labels(steps: pd.DataFrame) -> tuple[list[float], list[str], list[str]]:
+    """Place, shape and side of a label on every step, the widest first; "" where it would run into one."""
+    x, labels, positions = [0.0] * len(steps), [""] * len(steps), ["top right"] * len(steps)
+    taken: list[tuple[float, float]] = []
+    for i in np.argsort(-steps["width"].to_numpy(), kind="stable"):
+        start, width, shape = steps["start"].iloc[i], steps["width"].iloc[i], steps["shape"].iloc[i]
+        lines = shape.split(": ")[-1].split(" | ")
+        long = LETTER * max(map(len, lines))
+        x[i] = start
+        if start + long > 1:
+            x[i], positions[i] = start + width, "top left"
+        left = x[i] - long if positions[i] == "top left" else x[i]
+        if left >= 0 and all(left >= end or left + long <= begin for begin, end in taken):
+            labels[i] = "<br>".join(lines)
+            taken.append((left, left + long))
+    return x, labels, positions
 
 
 def _hover(node: dict[Any, Any]) -> str:

@@ -38,6 +38,13 @@ def test_nodes_that_receive_the_same_tensor_share_a_step() -> None:
 
 
 def test_a_label_that_would_run_into_another_is_left_out() -> None:
-    crowded = NODES.assign(params=[1, 1, 97, 1])
-    labels = line_graph_bars(crowded, "params", "#123456").data[1].text
-    assert list(labels) == ["3 × 16×16", "", "8 × 4×4"]
+    crowded = NODES.assign(params=[2, 1, 96, 1])
+    labels = line_graph_bars(crowded, "params", "#123456").data[2]
+    assert list(labels.text) == ["", "8 × 8×8", "8 × 4×4"]
+    assert labels.textposition[-1] == "top left"
+    assert labels.x[-1] == pytest.approx(1)
+
+
+def test_streams_are_labelled_one_below_the_other() -> None:
+    streams = NODES.assign(before=["3 × 16×16", *["2 streams: 8×8 × 4 | vector of 9"] * 3])
+    assert "8×8 × 4<br>vector of 9" in line_graph_bars(streams, "params", "#123456").data[2].text
