@@ -154,6 +154,8 @@ def search(arguments: argparse.Namespace) -> None:
     )
     left = len(found) - arguments.limit
     print(f"{len(found)} networks{f', {left} of them not shown (see --limit)' if left > 0 else ''}.")
+    if not pretrained.have_results(workspace):
+        print("With --min-top1 (0 for all) timm's accuracies are fetched once, from GitHub.")
 
 
 def train(arguments: argparse.Namespace) -> None:

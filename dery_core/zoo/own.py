@@ -99,6 +99,7 @@ def add_pretrained(path: Path, name: str, report: ProgressFn = silent, called: s
     known = pretrained_model(name)
     model = dataclasses.replace(known, name=called or known.name)
     _check_free(path, model.name)
+    check_writable(path.parent)
     weights = download_weights(known.name, report)
     tick = Ticker(f"Checking {model.name}", 2, "steps", report)
     model = dataclasses.replace(model, sha256=file_hash(weights))
@@ -140,7 +141,11 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     provenance = {**model.provenance, "weights from": source.name, "timm": timm.__version__}
     model = dataclasses.replace(model, weights=weights.name, sha256=sha256(weights), provenance=provenance)
     told = {key: value for key, value in model.to_dict().items() if value not in (None, {}, "")}
-    _write_entry(path, {key: value for key, value in told.items() if key != "schema_version"})
+    try:
+        _write_entry(path, {key: value for key, value in told.items() if key != "schema_version"})
+    except BaseException:
+        weights.unlink(missing_ok=True)
+        raise
     return model
 
 
@@ -175,6 +180,8 @@ def _check_free(path: Path, name: str) -> None:
 
 
 def _write_entry(path: Path, entry: dict[str, Any]) -> None:
+    # once more: another process may have taken the name while the network was being checked
+    _check_free(path, entry.get("name", entry.get("timm")))
     add_entry(path, entry, extends=EMBEDDED)
 
 
@@ -200,6 +207,16 @@ def _keep(tensors: dict[str, Tensor], folder: Path, name: str) -> Path:
     stems = [stem, *(f"{stem}-{count}" for count in range(2, 1000))]
     path = next(path for path in (folder / f"{stem}.safetensors" for stem in stems) if not path.exists())
     with atomic_path(path) as temporary:
-        # a copy each: safetensors takes no tensors that share memory
-        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, temporary)
+        save_file(_apart(tensors), temporary)
     return path
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, copied where several share their memory: a safetensors file can't hold such."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone().contiguous() if place in seen else tensor.contiguous()
+        seen.add(place)
+    return apart

@@ -105,6 +105,29 @@ def test_the_usual_nestings_are_undone(
     assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
 
 
+def test_tensors_that_share_memory_are_kept_apart(
+    path: Path, tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    whole = torch.arange(40.0)
+    shared = {**state, "fc.weight": whole.view(8, 5).T, "fc.bias": whole[3:8]}
+    shared["layer1.0.bn1.bias"] = whole[:4]
+    torch.save(shared, tmp_path / "my.pth")
+    add_checkpoint(path, TINY, tmp_path / "my.pth")
+    built = load_zoo(path).build("mine").state_dict()
+    assert all(torch.equal(built[name], tensor) for name, tensor in shared.items())
+
+
+def test_a_name_taken_meanwhile_is_not_given_twice(path: Path, checkpoint: Path) -> None:
+    def meanwhile(progress: Progress) -> None:
+        if progress.done == 3:
+            add_entry(path, {"timm": "resnet18", "name": "mine"}, extends="embedded")
+
+    with pytest.raises(DeryError, match="has a model 'mine' already"):
+        add_checkpoint(path, TINY, checkpoint, meanwhile)
+    assert load_zoo(path).own == ("mine",)
+    assert not list(path.parent.glob("*.safetensors"))
+
+
 def perturbed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor + 1 for name, tensor in state.items()}
 
