@@ -131,11 +131,11 @@ def catalogue(results: Results) -> str:
 
 
 def _run(stage: str, names: Iterable[str], kept: Kept, args: argparse.Namespace) -> None:
-    """Fills the cache, the largest networks first so that small ones run beside them."""
+    """Fills the cache, the smallest networks first; what failed in an earlier run is tried again."""
     missing = [
         Job(f"{stage} {name}", _memory(stage, name, kept)) for name in names if kept.find(stage, name) is None
     ]
-    missing.sort(key=lambda job: -job.memory)
+    missing.sort(key=lambda job: job.memory)
     with TerminalProgress() as progress:
         run_jobs(
             missing,
