@@ -101,11 +101,12 @@ def _given(facts: BlockFacts, taken: Layout, shape: tuple[int, ...]) -> Layout |
     if _grid(taken) == _grid(before):
         grids = [_grid(built)]
     elif built.kind in ("map", "map_last") and len(shape) == 4:
-        grids = [shape[2:] if built.kind == "map" else shape[1:3]]
+        first = 2 if built.kind == "map" else 1
+        grids = [(shape[first], shape[first + 1])]
     else:
         # tokens don't tell their grid, but it shrinks as it did where the block comes from
         shrunk = (taken.height * built.height / before.height, taken.width * built.width / before.width)
-        grids = [tuple(map(rounded, shrunk)) for rounded in (math.ceil, math.floor)]
+        grids = [(rounded(shrunk[0]), rounded(shrunk[1])) for rounded in (math.ceil, math.floor)]
     for height, width in grids:
         given = built
         if (height, width, prefix) != (*_grid(built), built.prefix):
