@@ -142,21 +142,26 @@ def hybrid(arguments: argparse.Namespace) -> None:
 
     zoo = open_zoo(arguments)
     spec = HybridSpec.load(arguments.hybrid)
+    rows = hybrid_table(spec, zoo)
     print_table(
         [
             {
-                "stage": row.stage,
+                "stage": "stem" if row.stage < 0 else row.stage,
                 "model": row.model,
                 "nodes": row.first_node if row.nodes == 1 else f"{row.first_node} … {row.last_node}",
                 "params": quantity(row.params),
                 "MACs": quantity(row.macs),
-                "then": row.seam or "same network, no seam",
+                "then": row.seam or ("" if row.stage < 0 else "same network, no seam"),
+                "fit": row.fit.summary if row.fit else None,
                 "its params": quantity(row.seam_params),
                 "its MACs": quantity(row.seam_macs),
             }
-            for row in hybrid_table(spec, zoo)
+            for row in rows
         ]
     )
+    for row in rows:
+        if row.fit and row.fit.remarks:
+            print(f"{'Stem' if row.stage < 0 else f'After stage {row.stage}'}: {'; '.join(row.fit.remarks)}.")
     print(f"{quantity(spec.params)} params, {quantity(spec.macs)} MACs, seams and head included.")
     if arguments.summary:
         print(hybrid_summary(spec))
