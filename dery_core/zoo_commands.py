@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dery_core.commands import open_zoo, print_table
 from dery_core.errors import DeryError
 from dery_core.files import check_writable, user_path, write_text
-from dery_core.progress import ProgressFn, TerminalProgress
+from dery_core.progress import ProgressFn, TerminalProgress, Ticker
 from dery_core.units import quantity
 from dery_core.workspace import Workspace
 
@@ -183,7 +183,7 @@ def graph(arguments: argparse.Namespace) -> None:
     whole = what == "all" or (what.endswith(_ZOO_FILES) and os.path.exists(what))
     zoo = load_zoo(what) if whole and what != "all" else open_zoo(arguments)
     with TerminalProgress() as report:
-        networks = [_described_graph(zoo, name, report) for name in (zoo.names if whole else [what])]
+        networks = _whole_zoo(zoo, report) if whole else [_described_graph(zoo, what, report)]
     text = json.dumps({"schema_version": 1, "networks": networks}, indent=1, ensure_ascii=False)
     if quiet:
         sys.stdout.write(text + "\n")
@@ -196,6 +196,15 @@ def graph(arguments: argparse.Namespace) -> None:
         raise DeryError(
             f"{len(refused)} of {len(networks)} networks of {zoo.path} can't be cut." if whole else refused[0]
         )
+
+
+def _whole_zoo(zoo: "Zoo", report: ProgressFn) -> list[dict[str, Any]]:
+    tick = Ticker("Cutting", len(zoo.names), "networks", report)
+    networks = []
+    for name in zoo.names:
+        networks.append(_described_graph(zoo, name, report))
+        tick()
+    return networks
 
 
 def _described_graph(zoo: "Zoo", name: str, report: ProgressFn) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Weight files: safetensors, or torch files read as weights alone, and how they fit a network."""
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,15 @@ def _checkpoint(path: Path, where: str) -> Mapping[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch raise many kinds
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = (
+            f"holds a {foreign[1]}, which could run code when it is read"
+            if foreign
+            else f"is neither safetensors nor a torch file of weights alone ({first_line(error)})"
+        )
         raise DeryError(
-            f"{where} is neither safetensors nor a torch file of weights alone ({first_line(error)}): save "
-            "the weights anew with torch.save(model.state_dict(), FILE) where the network was trained."
+            f"{where} {what}: save the weights anew with torch.save(model.state_dict(), FILE) where the "
+            "network was trained."
         ) from error
     found = _state_dict(content)
     if found is None:

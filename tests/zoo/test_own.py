@@ -147,7 +147,8 @@ class Trouble:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (Trouble(), "neither safetensors nor a torch file of weights alone"),
+        (Trouble(), "holds a .*print, which could run code"),
+        ({"state_dict": {"a": torch.zeros(2)}, "folder": Path("x")}, "holds a pathlib.PosixPath"),
         ({"epoch": 3}, "holds no weights by name"),
         ([torch.zeros(3)], "holds no weights by name"),
         (b"nothing of the kind", "neither safetensors nor a torch file of weights alone"),
