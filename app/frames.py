@@ -53,7 +53,8 @@ def block_frame(partition: Partition, index: pd.DataFrame) -> pd.DataFrame:
 def counted(frame: pd.DataFrame) -> Styler:
     """The frame with its params and macs written as everywhere else; sorting goes by the counts."""
     written: Callable[[Any], str] = quantity
-    return frame.style.format(written, subset=["params", "macs"], na_rep="–")
+    plain = frame.style.format(na_rep="–", precision=1)
+    return plain.format(written, subset=["params", "macs"], na_rep="–")
 
 
 def graph_frame(graph: LineGraph) -> pd.DataFrame:

@@ -37,9 +37,13 @@ def own_names() -> tuple[str, ...]:
 
 
 def remove(name: str) -> None:
-    """Take a network out of the zoo file."""
-    with _one_at_a_time:
+    """Take a network out of the zoo file; DeryError while another is being added."""
+    if not _one_at_a_time.acquire(blocking=False):
+        raise DeryError(f"a network is being added just now: remove {name} after that.")
+    try:
         own.remove(target(), name)
+    finally:
+        _one_at_a_time.release()
 
 
 def catalogue() -> tuple[Pretrained, ...]:

@@ -113,6 +113,6 @@ with one_sentence():
     if "reassemble" not in steps.done():
         st.caption(
             "Next, hybrids are built and scored. The first time that takes 15 to 30 seconds for small "
-            "networks, minutes for those that take 224 pixels; then it is kept."
+            "networks, longer for those that take 224 pixels; then it is kept."
         )
     path.next_step("reassemble", "Reassemble under a budget")

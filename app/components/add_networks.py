@@ -77,7 +77,7 @@ def _own_networks() -> None:
     names = own_zoo.own_names()
     if not names:
         return
-    st.subheader("Added by you")
+    st.subheader(f"Listed in {own_zoo.target().name}")
     with st.container(key="own_networks", gap=None):
         for name in names:
             left, right = st.columns([5, 1], wrap=False, vertical_alignment="center")

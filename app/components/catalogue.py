@@ -40,9 +40,7 @@ def choose_pretrained(zoo: Zoo, busy: bool) -> None:
             "params": "Params",
             "macs": "MACs",
             "size": "Input",
-            "top1": st.column_config.NumberColumn(
-                "Top-1 %", format="%.1f", help="On ImageNet, as timm measured it."
-            ),
+            "top1": st.column_config.NumberColumn("Top-1 %", help="On ImageNet, as timm measured it."),
             "nodes": "Nodes",
             "cuttable": "Can be cut",
         },
@@ -56,7 +54,7 @@ def choose_pretrained(zoo: Zoo, busy: bool) -> None:
 
 def _filtered(every: tuple[Pretrained, ...]) -> tuple[Pretrained, ...]:
     text_place, family_place, params_place, macs_place, top1_place = st.columns([3, 2, 2, 2, 2], gap="medium")
-    text = text_place.text_input("Name holds", key="catalogue_text", placeholder="resnet18 in1k")
+    text = text_place.text_input("Words in its name", key="catalogue_text", placeholder="resnet18 in1k")
     families = [ANY, *sorted({entry.family for entry in every})]
     family = family_place.selectbox("Family", families, key="catalogue_family")
     max_params = params_place.select_slider(
@@ -94,7 +92,7 @@ def _accuracy_offer() -> None:
         )
         return
     if not task.wait(waiting.PATIENCE_SECONDS):
-        waiting.progress_box(task, "Fetching timm's accuracy table", stop="Cancel")
+        waiting.progress_box(task, "Fetching timm's accuracy table", "Cancel", key="stop_accuracies")
         return
     own_zoo.forget_accuracies()
     try:

@@ -1,5 +1,6 @@
 """A checkpoint of one's own: its file, and what it takes to build and feed its network."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def _numbers(text: str, count: int, what: str) -> list[float]:
         numbers = []
     if len(numbers) == 1:
         numbers *= count
-    if len(numbers) != count:
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
         raise DeryError(f"'{text}' is no {what}: write {count} numbers with commas between them.")
     return numbers
 

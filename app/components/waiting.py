@@ -48,11 +48,14 @@ def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
 
 
 @st.fragment(run_every=REDRAW_SECONDS)
-def progress_box(task: Work[T], title: str, stop: str = "Stop") -> None:
-    """How far `task` is, with a button that stops it; the page is drawn anew when it ends."""
+def progress_box(task: Work[T], title: str, stop: str = "Stop", key: str = "stop_work") -> None:
+    """How far `task` is, with a button that stops it; the page is drawn anew when it ends.
+
+    Two on one page need a `key` each.
+    """
     if task.finished:
         st.rerun()
-    with st.container(border=True, key="progress"):
+    with st.container(border=True, key=f"{key}_box"):
         st.markdown(f"**{title}**")
         progress = task.progress
         if progress and progress.total > 1:
@@ -60,7 +63,7 @@ def progress_box(task: Work[T], title: str, stop: str = "Stop") -> None:
         else:
             step = progress.step if progress else "Starting"
             st.markdown(f"{step} … {time.monotonic() - task.started:.0f} s")
-        if st.button(stop, key="stop_work", icon=":material/stop:"):
+        if st.button(stop, key=key, icon=":material/stop:"):
             task.cancel()
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from app.frames import RUN_COLUMNS, block_frame, joined, run_frame
+from app.frames import RUN_COLUMNS, block_frame, counted, joined, run_frame
 from dery_core.partition import Block, Partition
 
 INDEX = pd.DataFrame(
@@ -56,6 +56,14 @@ def test_anchors_are_marked_once_a_set() -> None:
 
 def test_no_runs_make_an_empty_frame_with_all_columns() -> None:
     assert list(run_frame([]).columns) == RUN_COLUMNS
+
+
+def test_counts_in_a_table_are_written_as_everywhere_and_unknown_ones_as_a_dash() -> None:
+    frame = pd.DataFrame({"params": [1_234_567, None], "macs": [9e9, 1.0]}).astype({"params": "Int64"})
+    written = counted(frame).to_html()
+    assert ">1.23 M<" in written
+    assert ">9 G<" in written
+    assert ">–<" in written
 
 
 def test_names_are_joined_as_people_do() -> None:

@@ -134,6 +134,8 @@ def test_adding_is_followed_across_a_reload_and_cancelled(
     again = open_page("zoo", view="add", adding=app.query_params["adding"])
     assert "Adding resnet18.a1" in told(again)
     assert again.button(key="stop_work").label == "Cancel"
+    with pytest.raises(DeryError, match="is being added just now"):
+        own_zoo.remove("flowers")
     again.button(key="stop_work").click().run()
     go_on.set()
     task = own_zoo.adding("resnet18.a1_in1k")
