@@ -1,5 +1,6 @@
 """docs/line_graphs.md, made from the results of benchmarks/line_graphs.py."""
 
+import dataclasses
 import os
 import platform
 import statistics
@@ -24,11 +25,14 @@ class Results:
 
     sizes: dict[str, Result]
     families: dict[str, Result]
+    default: dict[str, Result]
     random: dict[str, Result]
     structure: dict[str, Result]
 
 
 def report(results: Results, drawn: int, most_params: int) -> str:
+    families = {name: row | results.default.get(name, {}) for name, row in results.families.items()}
+    results = dataclasses.replace(results, families=families)
     parts = [
         "# Line graphs of timm's architectures",
         f"Made by `python -m benchmarks.line_graphs`; {_machine()}.",
@@ -66,10 +70,10 @@ last of them before the head; at those under *streams* several tensors are alive
 batch sizes, with random weights that were all moved a little, normalisation statistics too; the output is
 finite and differs from image to image. *Train* says the same of a step in train mode under one seed, with
 the drop rates (0.2) that the architecture takes, of what batch normalisation then remembers, and of the
-gradient of every parameter. *Sums*: parameters and MACs of the nodes and the head sum to the network's.
-*Largest* is the largest node's or the head's share of the MACs. Seconds are the processor's, for
-making the line graph with its own exactness check. An input with a * is smaller than the default
-one, which would cost more than {quantity(LIMIT)} MACs an image."""
+gradient of every parameter; a * says that the step was on a smaller input, for at the default one an
+image costs more than {quantity(LIMIT)} MACs. *Sums*: parameters and MACs of the nodes and the head sum to
+the network's. *Largest* is the largest node's or the head's share of the MACs. Seconds are the
+processor's, for making the line graph with its own exactness check."""
 
 
 def _families_summary(results: Results) -> str:
@@ -95,15 +99,14 @@ def _families_table(results: Results) -> str:
         cut, total = coverage[family(name)]
         cells = [family(name), f"`{name}`"]
         if "nodes" in row:
-            reduced = row["input_size"] != results.sizes[name]["input_size"]
             cells += [
-                "×".join(map(str, row["input_size"][1:])) + ("*" if reduced else ""),
+                "×".join(map(str, row["input_size"][1:])),
                 _yes(_equal(row)),
                 str(row["nodes"]),
                 str(row["streams"] or ""),
                 f"{100 * row['largest']:.0f}",
                 _yes(_sums(name, row, results)),
-                _yes(_good_training(row)) + ("" if row["alive"] else ", nothing to drop"),
+                _yes(_good_training(row)) + ("*" if name in results.default else "") + _drops(row),
                 f"{row['seconds']:.1f}",
             ]
         else:
@@ -127,6 +130,10 @@ def _families_table(results: Results) -> str:
     return "\n\n".join(filter(None, [table, note, _reasons(results.families), _fewer(results.families)]))
 
 
+def _drops(row: Result) -> str:
+    return "" if row.get("alive") else ", nothing to drop"
+
+
 def _random_summary(results: Results, drawn: int, most_params: int) -> str:
     rows = results.random
     earnest = {name: size for name, size in results.sizes.items() if not name.startswith("test_")}
@@ -142,7 +149,8 @@ def _random_summary(results: Results, drawn: int, most_params: int) -> str:
         f"{len(results.sizes) - len(earnest)} test models left out; {left_out} larger ones don't fit into "
         f"this machine's memory three times.{unfinished} **Bit-equal: {_count(rows, _equal)} of {len(rows)}; "
         f"at least {ENOUGH} cuts: {_count(rows, _enough)}.** {reduced} ran on a smaller input than "
-        f"the default one. They are of {len({family(name) for name in rows})} families."
+        f"the default one, where an image costs more than {quantity(LIMIT)} MACs. They are of "
+        f"{len({family(name) for name in rows})} families."
     )
 
 

@@ -54,10 +54,12 @@ def structure(architecture: str) -> Result:
 
 def exact(architecture: str) -> Result:
     """Whether nodes and network agree bit for bit, by the engine's check and by one of our own."""
-    size, options = _affordable(architecture, {})
-    model = _perturbed(architecture, options)
-    graph, result = _cut(model, size, architecture)
-    return result if graph is None else result | _compare(model, graph)
+    return _exact(architecture, *_affordable(architecture, {}))
+
+
+def exact_at_default(architecture: str) -> Result:
+    """As `exact`, at the default input size whatever it costs."""
+    return _exact(architecture, _default_size(architecture), {})
 
 
 def trained(architecture: str) -> Result:
@@ -74,6 +76,7 @@ def trained(architecture: str) -> Result:
 TRIALS: dict[str, Callable[[str], Result]] = {
     "sizes": sizes,
     "families": trained,
+    "default": exact_at_default,
     "random": exact,
     "structure": structure,
 }
@@ -91,17 +94,27 @@ def run_trial(trial_and_architecture: str) -> Result:
     return result | {"total_seconds": time.process_time() - started}
 
 
+def _exact(architecture: str, size: Size, options: Options) -> Result:
+    model = _perturbed(architecture, options)
+    graph, result = _cut(model, size, architecture)
+    return result if graph is None else result | _compare(model, graph)
+
+
 def _on_meta(architecture: str) -> tuple[nn.Module, Tensor]:
     with torch.device("meta"):
         model: Any = timm.create_model(architecture)
         return model.eval(), torch.empty(1, *model.default_cfg["input_size"])
 
 
+def _default_size(architecture: str) -> Size:
+    _, channels, height, width = _on_meta(architecture)[1].shape
+    return channels, height, width
+
+
 def _affordable(architecture: str, options: Options) -> tuple[Size, Options]:
     """The default input size and `options`; where an image of it costs more than `LIMIT` MACs, a
     smaller size that the architecture takes and that doesn't, or the cheapest, with its options."""
-    _, channels, *sides = _on_meta(architecture)[1].shape
-    default = (channels, sides[0], sides[1])
+    default = channels, *sides = _default_size(architecture)
     macs = _macs(architecture, default, options)
     if macs <= LIMIT:
         return default, options

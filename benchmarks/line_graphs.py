@@ -2,7 +2,8 @@
 
     python -m benchmarks.line_graphs [families] [random] [structure] [docs] [--workers N]
 
-families   the smallest network of every family file of timm, trained for a step as well
+families   the smallest network of every family file of timm, trained for a step as well (on a smaller
+           input where the default one is dear)
 random     200 architectures drawn with seed 0 from those whose weights fit into memory thrice
 structure  every architecture on the meta device, without numbers
 docs       writes docs/line_graphs.md and assets/timm_catalogue.csv from the results so far
@@ -59,6 +60,9 @@ def main() -> int:
     for stage, names in chosen.items():
         if stage in stages:
             _run(stage, names, kept, args)
+    chosen["default"] = reduced(chosen["families"], kept)
+    if "families" in stages:
+        _run("default", chosen["default"], kept, args)
     if "docs" in stages:
         results = Results(
             **{stage: kept.collected(stage, names) for stage, names in chosen.items()},
@@ -106,6 +110,12 @@ def smallest(kept: Kept) -> list[str]:
     for name in sorted(_earnest(), key=lambda name: kept.params(name)):
         best.setdefault(family(name), name)
     return [best[name] for name in sorted(best)]
+
+
+def reduced(names: list[str], kept: Kept) -> list[str]:
+    """Those of the families' networks that were trained on a smaller input than their default one."""
+    rows, sizes = kept.collected("families", names), kept.collected("sizes", names)
+    return [name for name, row in rows.items() if row.get("input_size") != sizes[name]["input_size"]]
 
 
 def drawn(kept: Kept) -> list[str]:
