@@ -55,7 +55,7 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         persist_state="session",
     )
     epochs = right.slider("Epochs", 1, 30, steps.EPOCHS, key="epochs", persist_state="session")
-    start = left.segmented_control(
+    start = st.segmented_control(
         "Where seams and head start from",
         list(STARTS),
         format_func=STARTS.__getitem__,
@@ -63,10 +63,14 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         required=True,
         key="start_from",
         persist_state="session",
-        help="Closed form: before the first epoch each seam is fitted by least squares to give what the next "
-        "block saw in its own network, and the head by ridge regression on the labels. Random: nothing is.",
     )
-    against = right.segmented_control(
+    st.caption(
+        "Before the first epoch each seam is fitted by least squares to give what the next block saw in its "
+        "own network, and each head, members' too, by ridge regression on the labels."
+        if start == "closed-form"
+        else "New layers start from random weights, as in the paper."
+    )
+    against = st.segmented_control(
         "Zoo members within this budget to tune in the same way",
         list(rivals),
         format_func=lambda label: label if label == "none" else f"{label} ({len(rivals[label])})",
@@ -74,12 +78,6 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         required=True,
         key="rivals",
         persist_state="session",
-    )
-    st.caption(
-        "Closed form fits the seams to what the next block saw in its own network, and the heads to the "
-        "labels, before the first epoch; members' heads start alike."
-        if start == "closed-form"
-        else "New layers start from random weights, as in the paper."
     )
     if st.button("Start", type="primary", key="start_run", icon=":material/play_arrow:"):
         with st.spinner("Starting …"):

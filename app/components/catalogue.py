@@ -53,7 +53,8 @@ def choose_pretrained(zoo: Zoo, busy: bool) -> None:
 
 
 def _filtered(every: tuple[Pretrained, ...]) -> tuple[Pretrained, ...]:
-    text_place, family_place, params_place, macs_place, top1_place = st.columns([3, 2, 2, 2, 2], gap="medium")
+    text_place, family_place = st.columns([3, 2], gap="medium")
+    params_place, macs_place, top1_place = st.columns(3, gap="medium")
     text = text_place.text_input("Words in its name", key="catalogue_text", placeholder="resnet18 in1k")
     families = [ANY, *sorted({entry.family for entry in every})]
     family = family_place.selectbox("Family", families, key="catalogue_family")

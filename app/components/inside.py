@@ -26,7 +26,7 @@ def look_inside(zoo: Zoo) -> None:
     size = right.segmented_control(
         "Width of a node: its share of",
         MEASURES,
-        format_func=lambda measure: SIZE_NAMES[measure] if measure != "nodes" else "nothing (all alike)",
+        format_func=SIZE_NAMES.__getitem__,
         default=MEASURES[0],
         required=True,
         key="inside_size",

@@ -34,7 +34,7 @@ def test_a_run_of_the_hybrid_is_started_shown_and_found_again(
 ) -> None:
     app = open_page("runs", members=BOTH, k="3")
     app.slider(key="epochs").set_value(1)
-    assert "Closed form fits the seams" in told(app)
+    assert "fitted by least squares" in told(app)
     app.button(key="start_run").click().run()
     assert not app.exception
     run_id = app.query_params["run"]
