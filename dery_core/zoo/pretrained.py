@@ -128,6 +128,9 @@ def pretrained_model(name: str, where: str = "") -> ZooModel:
     name = check_pretrained(name, where)
     config = timm_config(name)
     architecture, _, tag = name.partition(".")
+    # said where it isn't what timm builds by the architecture's name alone
+    default = timm_config(architecture).num_classes
+    settings = {} if config.num_classes == default else {"num_classes": config.num_classes}
     return ZooModel(
         name=name,
         architecture=architecture,
@@ -136,6 +139,7 @@ def pretrained_model(name: str, where: str = "") -> ZooModel:
         input_size=tuple(config.input_size),
         mean=tuple(config.mean),
         std=tuple(config.std),
+        model_kwargs=settings,
         provenance={"licence": config.license} if config.license else {},
     )
 

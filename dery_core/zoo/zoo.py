@@ -243,8 +243,11 @@ def _from_timm(entry: dict[str, Any], where: str) -> dict[str, Any]:
         known = pretrained_model(entry["timm"])
     except DeryError as error:
         raise DeryError(f"{where}: field 'timm': {error}") from error
-    rest = {key: value for key, value in entry.items() if key != "timm"}
-    return {**dataclasses.asdict(known), **rest}
+    entry = {key: value for key, value in entry.items() if key != "timm"}
+    settings = entry.get("model_kwargs", {})
+    if isinstance(settings, dict):
+        entry["model_kwargs"] = {**known.model_kwargs, **settings}
+    return {**dataclasses.asdict(known), **entry}
 
 
 def _with_classes(entry: dict[str, Any], where: str) -> dict[str, Any]:

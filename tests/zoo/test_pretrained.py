@@ -16,7 +16,7 @@ from safetensors.torch import save
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
 from dery_core.workspace import Workspace
-from dery_core.zoo import add_pretrained, check_zoo, load_zoo, pretrained
+from dery_core.zoo import add_pretrained, build_architecture, check_zoo, load_zoo, pretrained
 from dery_core.zoo.pretrained import catalogue, fetch_results, have_results, search
 
 NAME = "test_resnet.r160_in1k"
@@ -238,3 +238,12 @@ def test_a_zoo_file_names_timms_weights_and_overrides_what_timm_says(tmp_path: P
     assert (model.architecture, model.weights) == ("resnet18", "timm:a1_in1k")
     assert (model.mean, model.std) == ((0.5, 0.5, 0.5), (0.229, 0.224, 0.225))
     assert model.provenance["note"] == "a word"
+
+
+def test_weights_with_other_classes_than_the_default_are_rebuilt_without_the_tag(tmp_path: Path) -> None:
+    name = "vit_tiny_patch16_224.augreg_in21k"
+    path = tmp_path / "zoo.json"
+    path.write_text(json.dumps([{"timm": name, "model_kwargs": {"drop_rate": 0.1}}]))
+    model = load_zoo(path).model(name)
+    assert model.model_kwargs == {"drop_rate": 0.1, "num_classes": 21843}
+    assert build_architecture(model).num_classes == 21843
