@@ -133,6 +133,13 @@ def test_yaml_is_read_as_json_is(tmp_path: Path) -> None:
     assert zoo.build("mine")(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
 
 
+def test_a_torch_checkpoint_is_taken_as_it_is(tmp_path: Path) -> None:
+    _, state = write_weights(tmp_path)
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "tiny.pth")
+    zoo = load_zoo(write_yaml(tmp_path / "zoo.yaml", MINE.replace("tiny.safetensors", "tiny.pth")))
+    assert torch.equal(zoo.build("mine").state_dict()["fc.weight"], state["fc.weight"].float())
+
+
 def test_a_zoo_extends_others_and_every_member_keeps_its_folder(tmp_path: Path) -> None:
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
