@@ -8,6 +8,7 @@
 Point(x=1.0, y=0.0)
 """
 
+import copy
 import dataclasses
 import json
 import types
@@ -27,7 +28,8 @@ class Value:
     schema_version: ClassVar[int] = 1
 
     def to_dict(self) -> dict[str, Any]:
-        return {"schema_version": self.schema_version, **dataclasses.asdict(self)}
+        fields = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {"schema_version": self.schema_version, **fields}
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "") -> Self:
@@ -75,6 +77,17 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         # Numbers of thousands of digits, brackets nested as deep.
         raise DeryError(f"{path} holds JSON that can't be read ({error}).") from error
+
+
+def _plain(value: Any) -> Any:
+    """A field as `dataclasses.asdict` has it, but what is a Value inside says itself what it saves."""
+    if isinstance(value, Value):
+        return {key: part for key, part in value.to_dict().items() if key != "schema_version"}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return copy.deepcopy(value)
 
 
 def _shown(value: Any) -> str:

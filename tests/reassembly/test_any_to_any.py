@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from dery_core.zoo import LineGraph
 
 # Beside families of the benchmark, made smaller.
-MEMBERS = (
+MEMBERS: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("resnet10t", 32, {"channels": [8, 8, 16, 16], "stem_width": 8}),
     ("mobilenetv3_small_050", 32, {}),
     (

@@ -20,6 +20,7 @@ from dery_core.reassembly import (
     load_hybrid,
     save_hybrid,
 )
+from dery_core.training import RunSpec
 from dery_core.zoo import Zoo, zoo_line_graph
 
 _LOGITS = """
@@ -172,3 +173,12 @@ def test_a_spec_in_another_style_is_kept_in_full(spec: HybridSpec, tmp_path: Pat
     assert [styled.seam_at(k).stride for k in range(2)] == [2, 1]
     with pytest.raises(DeryError, match="'strides' has 3 numbers"):
         dataclasses.replace(spec, strides=(1, 1, 1))
+
+
+def test_an_earlier_spec_stays_as_it_was_inside_a_run(spec: HybridSpec) -> None:
+    # A run's checkpoint is tied to what its specification saves, the hybrid's among it.
+    run = RunSpec("a run", "zoo.json", "task", hybrid=spec)
+    inside = run.to_dict()["hybrid"]
+    assert inside["seam_norm"] is True
+    assert {"seam", "strides", "schema_version"}.isdisjoint(inside)
+    assert RunSpec.from_dict(run.to_dict()) == run
