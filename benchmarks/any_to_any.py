@@ -41,61 +41,89 @@ Member = tuple[str, int, dict[str, Any]]
 
 # A small network of each family, on the smallest images that it takes and that make it quick.
 MEMBERS: tuple[Member, ...] = (
-    ("resnet10t", 64, {}),
-    ("starnet_s050", 64, {}),
-    ("resnetv2_18", 64, {}),
-    ("legacy_seresnet18", 64, {}),
-    ("fasternet_t0", 64, {}),
-    ("ese_vovnet19b_slim_dw", 64, {}),
-    ("cpubone_nano", 64, {}),
-    ("cs3darknet_focus_s", 64, {}),
-    ("convnext_zepto_rms", 64, {}),
-    ("cspnext_tiny", 64, {}),
-    ("skresnet18", 64, {}),
-    ("dla46x_c", 64, {}),
-    ("inception_next_atto", 64, {}),
-    ("edgenext_xx_small", 64, {}),
-    ("mambaout_femto", 64, {}),
-    ("pvt_v2_b0", 64, {}),
-    ("lcnetv2_small", 64, {}),
-    ("levit_128s", 64, {"img_size": 64}),
-    ("mobilenetv3_small_050", 64, {}),
-    ("visformer_tiny", 64, {"img_size": 64}),
-    ("swiftformer_xs", 64, {}),
-    ("hiera_tiny_224", 64, {"img_size": 64}),
+    ("cait_xxs24_224", 64, {"img_size": 64}),
+    ("coat_tiny", 64, {"img_size": 64}),
     ("convit_tiny", 64, {"img_size": 64}),
-    ("dpn48b", 64, {}),
-    ("hgnetv2_b0", 64, {}),
-    ("regnetx_002", 64, {}),
-    ("poolformerv2_s12", 64, {}),
-    ("shvit_s1", 64, {}),
-    ("iformer_t", 64, {}),
-    ("nf_regnet_b0", 64, {}),
-    ("mobilenetv2_035", 64, {}),
-    ("efficientvit_b0", 64, {}),
-    ("vit_tiny_patch16_dinov3_qkvb", 64, {}),
-    ("lowformer_b0", 64, {}),
-    ("rexnet_100", 64, {}),
+    ("convnext_zepto_rms", 64, {}),
+    ("cpubone_nano", 64, {}),
+    ("crossvit_tiny_240", 120, {"img_size": 120}),
+    ("cs3darknet_focus_s", 64, {}),
+    ("csatv2", 64, {}),
+    ("cspnext_tiny", 64, {}),
     ("deit_tiny_patch16_224", 64, {"img_size": 64}),
-    ("vit_tiny_patch16_224", 64, {"img_size": 64}),
-    ("vit_tiny_r_s16_p8_224", 64, {"img_size": 64}),
-    ("efficientvim_m1", 64, {}),
-    ("pit_ti_224", 64, {"img_size": 64}),
-    ("tnt_s_legacy_patch16_224", 64, {"img_size": 64}),
-    ("hrnet_w18_small", 64, {}),
+    ("densenet121", 64, {}),
+    ("dla46x_c", 64, {}),
+    ("dpn48b", 64, {}),
+    ("edgenext_xx_small", 64, {}),
     ("efficientformerv2_s0", 64, {"img_size": 64}),
+    ("efficientvim_m1", 64, {}),
+    ("efficientvit_b0", 64, {}),
+    ("efficientvit_m0", 64, {}),
+    ("ese_vovnet19b_slim_dw", 64, {}),
+    ("fasternet_t0", 64, {}),
+    ("fastvit_t8", 64, {}),
+    ("focalnet_tiny_srf", 64, {}),
+    ("gcvit_xxtiny", 64, {"img_size": 64}),
+    ("ghostnet_050", 64, {}),
+    ("gmlp_ti16_224", 64, {"img_size": 64}),
+    ("hardcorenas_b", 64, {}),
+    ("hgnetv2_b0", 64, {}),
+    ("hiera_tiny_224", 64, {"img_size": 64}),
+    ("hrnet_w18_small", 64, {}),
+    ("iformer_t", 64, {}),
+    ("inception_next_atto", 64, {}),
+    ("inception_v3", 96, {}),
+    ("lcnetv2_small", 64, {}),
+    ("legacy_seresnet18", 64, {}),
+    ("legacy_xception", 64, {}),
+    ("levit_128s", 64, {"img_size": 64}),
+    ("lowformer_b0", 64, {}),
+    ("mambaout_femto", 64, {}),
+    ("mobilenetv2_035", 64, {}),
+    ("mobilenetv3_small_050", 64, {}),
+    ("mobileone_s1", 64, {}),
     ("mobilevit_xxs", 64, {}),
+    ("mvitv2_tiny", 64, {}),
+    ("nf_regnet_b0", 64, {}),
+    ("pit_ti_224", 64, {"img_size": 64}),
+    ("poolformerv2_s12", 64, {}),
+    ("pvt_v2_b0", 64, {}),
+    ("rdnet_tiny", 64, {}),
+    ("regnetx_002", 64, {}),
+    ("repghostnet_050", 64, {}),
+    ("repvit_m1", 64, {}),
+    ("res2next50", 64, {}),
+    ("resnest14d", 64, {}),
+    ("resnet10t", 64, {}),
+    ("resnetv2_18", 64, {}),
+    ("rexnet_100", 64, {}),
+    ("shvit_s1", 64, {}),
+    ("skresnet18", 64, {}),
+    ("starnet_s050", 64, {}),
+    ("swiftformer_xs", 64, {}),
+    ("swinv2_cr_tiny_224", 64, {"img_size": 64}),
+    ("swinv2_tiny_window8_256", 64, {"img_size": 64}),
+    ("tiny_vit_5m_224", 64, {}),
+    ("tnt_s_legacy_patch16_224", 64, {"img_size": 64}),
+    ("twins_svt_small", 64, {}),
+    ("visformer_tiny", 64, {"img_size": 64}),
+    ("vit_srelpos_small_patch16_224", 64, {"img_size": 64}),
+    ("vit_tiny_patch16_224", 64, {"img_size": 64}),
+    ("vit_tiny_patch16_dinov3_qkvb", 64, {}),
+    ("vit_tiny_r_s16_p8_224", 64, {"img_size": 64}),
+    ("xception41p", 64, {}),
+    ("xcit_nano_12_p8_224", 64, {}),
 )
 
 TEXT = """# Any block after any block
 
 {passed} of {count} random hybrids pass. Each takes K = {k} blocks, stage k from a random one of {families}
-families, cut by MACs, and gets seams ({styles}). It is built, run in train mode
-on {batch} images with gradients, and counted; it passes when its output and every gradient are finite, when
-every parameter of its seams and head has a gradient, and when its parameters and MACs in closed form, seams
-and head included, are exactly those of the built module. Made by `python benchmarks/any_to_any.py` (seed
-{seed}, timm {timm}, torch {torch}, random weights); median {seconds:.2f} s a hybrid on one core of a busy
-machine.
+families, cut by MACs, and gets seams ({styles}).
+It is built, run in train mode on {batch} images with gradients, and counted; it passes when its output and
+every gradient are finite, when every parameter of its seams and head has a gradient, and when its parameters
+and MACs in closed form, seams and head included, are exactly those of the built module. Made by
+`python benchmarks/any_to_any.py` (seed {seed}, timm {timm}, torch {torch}, random weights); median
+{seconds:.2f} s a hybrid on one core of a busy machine.
 
 {refused}
 
@@ -237,6 +265,7 @@ def document(graphs: Mapping[str, LineGraph], trials: Sequence[Trial]) -> str:
     refused = [trial for trial in trials if trial.refused]
     styles = Counter(trial.style for trial in trials)
     rows = [_row(member, graphs[member[0]], trials) for member in MEMBERS]
+    rows.sort(key=lambda row: row["family"])
     return TEXT.format(
         passed=len(trials) - len(failed),
         count=len(trials),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -18,7 +19,8 @@ from dery_core.reassembly.style import SEAM_STYLES, SeamStyle
 from dery_core.reassembly.terms import Choices, Terms
 from dery_core.reassembly.value import HybridSpec
 from dery_core.values import Value
-from dery_core.zoo import Layout, LineGraph, Zoo, zoo_line_graph
+from dery_core.zoo import Layout, LineGraph, Zoo, count_macs, zoo_line_graph
+from dery_core.zoo.sketching import sketch
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,21 @@ def block_facts(graph: LineGraph, block: Block) -> BlockFacts:
         first_name=nodes[0].name,
         last_name=nodes[-1].name,
         params=params,
-        macs=sum(node.macs for node in nodes),
+        macs=_macs(graph, block),
         input=graph.layouts[block.start],
         output=graph.layouts[block.end],
     )
+
+
+def _macs(graph: LineGraph, block: Block) -> int:
+    """What the block runs for one image. Where nodes share weights, each computes for itself what the
+    network computes from them once, so the block is counted as it stands, on the meta device."""
+    nodes = graph.nodes[block.start : block.end]
+    own = sum(p.numel() for node in graph.nodes for p in node.module.parameters())
+    if own == sum(node.params for node in graph.nodes):
+        return sum(node.macs for node in nodes)
+    stage = sketch(nn.Sequential(*(node.module for node in nodes)))[0].eval()
+    return count_macs(stage, torch.empty(1, *graph.layouts[block.start].shape, device="meta"))
 
 
 def block_named(graph: LineGraph, first: str, last: str = "") -> Block:

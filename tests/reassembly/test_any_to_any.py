@@ -22,6 +22,12 @@ MEMBERS: tuple[tuple[str, int, dict[str, Any]], ...] = (
         {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 4, "num_heads": 2},
     ),
     ("hiera_tiny_224", 64, {"img_size": 64, "embed_dim": 16, "num_heads": 1, "stages": [1, 1, 2, 1]}),
+    # its blocks share the network that makes their position bias, which each of them runs for itself
+    (
+        "vit_srelpos_small_patch16_224",
+        32,
+        {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 4, "num_heads": 2},
+    ),
     ("mambaout_femto", 32, {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}),
     ("efficientvim_m1", 64, {"embed_dim": [16, 24, 32]}),
 )
@@ -31,6 +37,7 @@ CHAINS = (
     ("efficientvim_m1", "efficientvim_m1", "mobilenetv3_small_050", "deit_tiny_patch16_224"),
     ("hiera_tiny_224", "mambaout_femto", "efficientvim_m1", "resnet10t"),
     ("mambaout_femto", "mobilenetv3_small_050", "deit_tiny_patch16_224", "hiera_tiny_224"),
+    ("vit_srelpos_small_patch16_224", "mambaout_femto", "vit_srelpos_small_patch16_224", "resnet10t"),
 )
 
 
