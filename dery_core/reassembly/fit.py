@@ -160,7 +160,7 @@ def _foreign(model: str, own: Layout, target: Layout) -> Iterator[str]:
     if _grid(own) != _grid(target):
         yield f"{model}'s block was built for {_grid(own)} positions and gets {_grid(target)}"
     if own.prefix > target.prefix:
-        yield f"{model}'s block was built with a {_tokens(own.prefix)} and gets none"
+        yield f"{model}'s block was built with {'a ' * (own.prefix == 1)}{_tokens(own.prefix)} and gets none"
 
 
 def _ratio(source: Layout, target: Layout) -> _Pair:

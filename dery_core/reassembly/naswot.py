@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dery_core.modules import evaluating
+
 aten = torch.ops.aten
 _ACTIVATIONS = {
     aten.relu,
@@ -115,13 +117,8 @@ def naswot(module: nn.Module, batches: Tensor | Iterable[Tensor]) -> Naswot:
     Eval mode and no gradients while it runs; the module is left as it was. Deterministic.
     """
     batches = [batches] if isinstance(batches, Tensor) else list(batches)
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
+    with evaluating(module):
         codes = [run_with_codes(module, batch)[1] for batch in batches]
-    finally:
-        for part, training in modes.items():
-            part.training = training
     return mean_score(codes)
 
 
