@@ -5,6 +5,7 @@ first to the last, is fitted to predict that from what the hybrid gives so far; 
 fitted to the labels. Blocks stay as they are.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -120,7 +121,8 @@ def fit_closed_form(
     penalties to choose from. Adjoining blocks keep their Identity; a new stem stays random, but for
     its batch normalisation. Behind an activation a seam predicts the same as without: exact where the
     features are not negative, as behind a ReLU.
-    DeryError for fewer images than classes, and for labels that aren't the head's.
+    DeryError for fewer images than classes, for labels that aren't the head's, and for blocks that give
+    values which aren't finite.
     """
     if len(images) != len(labels) or len(images) < 2:
         raise DeryError(f"{len(labels)} labels for {len(images)} images: every image needs a label.")
@@ -149,7 +151,8 @@ def own_features(
 
     def at(name: str, cut: int) -> tuple[Layout, Iterable[Tensor]]:
         graph = graphs[name]
-        part = nn.Sequential(*(node.module for node in graph.nodes[:cut])).to(device).eval()
+        # A copy: others share the graph, and expect it where it is.
+        part = copy.deepcopy(nn.Sequential(*(node.module for node in graph.nodes[:cut]))).to(device).eval()
         return graph.layouts[cut], (part(preprocess(batch.to(device), spec.model(name))) for batch in batches)
 
     return at
