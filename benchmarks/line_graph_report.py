@@ -17,11 +17,16 @@ from benchmarks.line_graph_trials import LIMIT, family
 from dery_core.units import quantity
 
 ENOUGH = 5
+WHY = {
+    # found by hand
+    "vit_srelpos_small_patch16_224": "its blocks share a position bias that is made from weights alone, "
+    "with a dropout of its own: the network draws that once, every node that makes the bias draws it anew",
+}
 
 
 @dataclass(frozen=True)
 class Results:
-    """By architecture; a stage that was interrupted holds fewer."""
+    """By architecture, all that were asked for; {"missing": True} where there is no result."""
 
     sizes: dict[str, Result]
     families: dict[str, Result]
@@ -29,19 +34,32 @@ class Results:
     random: dict[str, Result]
     structure: dict[str, Result]
 
+    def stages(self) -> dict[str, dict[str, Result]]:
+        return {"families": self.families, "default": self.default} | {
+            "random": self.random,
+            "structure": self.structure,
+        }
 
-def report(results: Results, drawn: int, most_params: int) -> str:
-    families = {name: row | results.default.get(name, {}) for name, row in results.families.items()}
+    def missing(self) -> list[str]:
+        """Stage and name of what has no result."""
+        stages = self.stages().items()
+        return [f"{stage} {name}" for stage, rows in stages for name, row in rows.items() if "missing" in row]
+
+
+def report(results: Results, most_params: int) -> str:
+    code = _code(results)
+    at_default = {name: row for name, row in results.default.items() if "missing" not in row}
+    families = {name: row | at_default.get(name, {}) for name, row in results.families.items()}
     results = dataclasses.replace(results, families=families)
     parts = [
         "# Line graphs of timm's architectures",
-        f"Made by `python -m benchmarks.line_graphs`; {_machine()}.",
+        f"Made by `python -m benchmarks.line_graphs`; {_machine()}. {code}",
         _reading(),
         "## The smallest network of every family",
         _families_summary(results),
         _families_table(results),
-        f"## {drawn} architectures drawn with seed 0",
-        _random_summary(results, drawn, most_params),
+        f"## {len(results.random)} architectures drawn with seed 0",
+        _random_summary(results, most_params),
         _random_faults(results),
         "## Every architecture, without numbers",
         _structure_summary(results),
@@ -61,6 +79,19 @@ def _machine() -> str:
         model = names[0] if names else model
     python = platform.python_version()
     return f"{versions}, Python {python}, {model}, {os.cpu_count()} cores, one thread a network"
+
+
+def _code(results: Results) -> str:
+    """Which versions of the code the results are of."""
+    stages = []
+    for stage, rows in results.stages().items():
+        count = Counter(row.get("code", "not run") for row in rows.values())
+        if count:
+            stages.append(f"{stage} {', '.join(f'{code} ({number})' for code, number in count.items())}")
+    return (
+        "Versions of the code, by a digest of the files that a line graph and its measuring follow from: "
+        f"{'; '.join(stages)}."
+    )
 
 
 def _reading() -> str:
@@ -97,6 +128,7 @@ def _families_table(results: Results) -> str:
     rows = []
     for name, row in sorted(results.families.items(), key=lambda item: family(item[0])):
         cut, total = coverage[family(name)]
+        state = "refused" if "refusal" in row else "not run" if "missing" in row else "failed"
         cells = [family(name), f"`{name}`"]
         if "nodes" in row:
             cells += [
@@ -110,7 +142,7 @@ def _families_table(results: Results) -> str:
                 f"{row['seconds']:.1f}",
             ]
         else:
-            cells += ["", "refused" if "refusal" in row else "failed", *[""] * 6]
+            cells += ["", state, *[""] * 6]
         rows.append([*cells, f"{cut}/{total}"])
     headers = [
         "family",
@@ -126,15 +158,19 @@ def _families_table(results: Results) -> str:
         "family cut",
     ]
     table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    unseen = [f"`{name}`" for name, row in results.default.items() if "missing" in row]
+    late = f"Not run at their default input size: {', '.join(unseen)}." if unseen else ""
     note = f"*Family cut*: architectures of the family with at least {ENOUGH} cuts (last section)."
-    return "\n\n".join(filter(None, [table, note, _reasons(results.families), _fewer(results.families)]))
+    return "\n\n".join(
+        filter(None, [table, note, _reasons(results.families), _fewer(results.families), late])
+    )
 
 
 def _drops(row: Result) -> str:
     return "" if row.get("alive") else ", nothing to drop"
 
 
-def _random_summary(results: Results, drawn: int, most_params: int) -> str:
+def _random_summary(results: Results, most_params: int) -> str:
     rows = results.random
     earnest = {name: size for name, size in results.sizes.items() if not name.startswith("test_")}
     left_out = sum(size["params"] > most_params for size in earnest.values())
@@ -143,11 +179,10 @@ def _random_summary(results: Results, drawn: int, most_params: int) -> str:
         for name, row in rows.items()
         if "input_size" in row
     )
-    unfinished = "" if len(rows) == drawn else f" Run so far: {len(rows)}."
     return (
         f"From the {len(earnest) - left_out} that have at most {quantity(most_params)} parameters, timm's "
         f"{len(results.sizes) - len(earnest)} test models left out; {left_out} larger ones don't fit into "
-        f"this machine's memory three times.{unfinished} **Bit-equal: {_count(rows, _equal)} of {len(rows)}; "
+        f"this machine's memory three times. **Bit-equal: {_count(rows, _equal)} of {len(rows)}; "
         f"at least {ENOUGH} cuts: {_count(rows, _enough)}.** {reduced} ran on a smaller input than "
         f"the default one, where an image costs more than {quantity(LIMIT)} MACs. They are of "
         f"{len({family(name) for name in rows})} families."
@@ -165,9 +200,9 @@ def _structure_summary(results: Results) -> str:
     streams = sum(row.get("streams", 0) > 0 for row in rows.values())
     shares = [row["largest"] for row in rows.values() if "nodes" in row]
     text = (
-        f"Of all {len(results.sizes)} architectures {len(rows)} were cut on the meta device: **{cut} have "
-        f"a line graph, {_count(rows, _enough)} of them with at least {ENOUGH} cuts**, {streams} use cuts "
-        f"with several tensors, and in {sums} parameters and MACs sum to the network's. In "
+        f"Cut on the meta device: **of all {len(rows)} architectures {cut} have a line graph, "
+        f"{_count(rows, _enough)} of them with at least {ENOUGH} cuts**; {streams} use cuts with several "
+        f"tensors, and in {sums} parameters and MACs sum to the network's. In "
         f"{sum(share > 0.25 for share in shares)} one node holds more than a quarter of the MACs, in "
         f"{sum(share > 0.4 for share in shares)} more than 40 %."
     )
@@ -180,17 +215,21 @@ def _fewer(rows: dict[str, Result]) -> str:
 
 
 def _reasons(rows: dict[str, Result]) -> str:
-    """Whatever isn't equal or wasn't cut, in words."""
+    """Whatever isn't equal, wasn't cut or has no result, in words."""
     named = defaultdict(list)
     for name, row in rows.items():
-        if "refusal" in row or "failure" in row:
-            reason = row.get("refusal") or f"it fails: {row['failure']}."
-            named[reason.removeprefix(f"{name} ")].append(name)
+        if "missing" in row:
+            named["not run"].append(name)
+        elif "failure" in row:
+            named[f"no result: {row['failure']}"].append(name)
+        elif "refusal" in row:
+            named[row["refusal"].removeprefix(f"{name} ")].append(name)
         elif "equal" in row and not _equal(row):
             named["nodes and network differ, or the output says nothing"].append(name)
         elif "train_equal" in row and not _good_training(row):
             faults = [k for k in ("train_equal", "statistics_equal", "gradients_equal") if not row[k]]
-            named[f"a step in train mode differs ({', '.join(faults)})"].append(name)
+            what = f"a step in train mode differs ({', '.join(faults)})"
+            named[f"{what}: {WHY[name]}" if name in WHY else what].append(name)
     return "\n".join(f"- {', '.join(f'`{name}`' for name in names)}: {why}" for why, names in named.items())
 
 

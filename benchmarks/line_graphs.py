@@ -68,8 +68,11 @@ def main() -> int:
             **{stage: kept.collected(stage, names) for stage, names in chosen.items()},
             sizes=kept.collected("sizes", architectures()),
         )
-        write_text(ROOT / "docs" / "line_graphs.md", report(results, DRAWN, MOST_PARAMS))
+        write_text(ROOT / "docs" / "line_graphs.md", report(results, MOST_PARAMS))
         write_text(ROOT / "assets" / "timm_catalogue.csv", catalogue(results))
+        if missing := results.missing():
+            print(f"Results are missing: {', '.join(missing)}.", file=sys.stderr)
+            return 1
     return 0
 
 
@@ -82,14 +85,15 @@ class Kept:
 
     def find(self, stage: str, name: str) -> Result | None:
         keys = [f"{stage} {name} {code}" for code in (_code(stage), *self.accepted)]
-        return next((self.cache.results[key] for key in keys if key in self.cache.results), None)
+        found = next((key for key in keys if key in self.cache.results), None)
+        return None if found is None else self.cache.results[found] | {"code": found.split()[-1]}
 
     def add(self, job: str, result: Result) -> None:
         self.cache.add(f"{job} {_code(job.split(' ')[0])}", result)
 
     def collected(self, stage: str, names: Iterable[str]) -> dict[str, Result]:
-        found = {name: self.find(stage, name) for name in names}
-        return {name: result for name, result in found.items() if result is not None}
+        """A result for every name; {"missing": True} where there is none."""
+        return {name: self.find(stage, name) or {"missing": True} for name in names}
 
     def params(self, name: str) -> int:
         size = self.find("sizes", name)
@@ -115,7 +119,11 @@ def smallest(kept: Kept) -> list[str]:
 def reduced(names: list[str], kept: Kept) -> list[str]:
     """Those of the families' networks that were trained on a smaller input than their default one."""
     rows, sizes = kept.collected("families", names), kept.collected("sizes", names)
-    return [name for name, row in rows.items() if row.get("input_size") != sizes[name]["input_size"]]
+    return [
+        n
+        for n, row in rows.items()
+        if row.get("input_size", sizes[n]["input_size"]) != sizes[n]["input_size"]
+    ]
 
 
 def drawn(kept: Kept) -> list[str]:
@@ -124,19 +132,17 @@ def drawn(kept: Kept) -> list[str]:
 
 
 def catalogue(results: Results) -> str:
-    """The table that the Zoo page reads: sizes of every architecture and what became of cutting it."""
+    """The table that the Zoo page reads: sizes of every architecture and what became of cutting it.
+
+    `nodes` and `reason` are both empty where that isn't known."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["architecture", "family", "input_size", "params", "macs", "nodes", "cuts", "streams", "reason"]
-    )
+    writer.writerow(["architecture", "family", "input_size", "params", "macs", "nodes", "streams", "reason"])
     for name, size in results.sizes.items():
-        cut = results.structure.get(name, {})
-        nodes, streams = cut.get("nodes", ""), cut.get("streams", "")
+        cut = results.structure[name]
         whole = ["x".join(map(str, size["input_size"])), size["params"], size["macs"]]
-        cuts = nodes - streams if "nodes" in cut else ""
-        reason = cut.get("refusal") or cut.get("failure") or ""
-        writer.writerow([name, family(name), *whole, nodes, cuts, streams, reason])
+        found = [cut.get(key, "") for key in ("nodes", "streams", "refusal")]
+        writer.writerow([name, family(name), *whole, *found])
     return text.getvalue()
 
 
