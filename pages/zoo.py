@@ -29,12 +29,11 @@ def show_samples(task: str) -> None:
             raise
         st.caption(f"{state.plain(task)} · no pictures of it here")
         return
-    st.markdown(f"**{samples.title}** · {len(samples.classes)} classes{samples.remark}")
+    some = f", {len(samples.images)} of them here" if samples.more else ""
+    st.markdown(f"**{samples.title}** · {len(samples.classes)} classes{some}{samples.remark}")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for image, label in zip(samples.images, samples.labels, strict=True):
             st.image(image, caption=label, width=76)
-        if samples.more:
-            st.markdown("…", width="content")
 
 
 def choose(zoo: Zoo) -> None:

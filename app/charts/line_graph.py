@@ -15,8 +15,13 @@ from dery_core.units import quantity
 if TYPE_CHECKING:
     from dery_core.zoo import SizeMeasure
 
-# Share of the figure's width that a letter takes at 800 pixels: labels that would meet are left out.
+# At 800 pixels: share of the figure's width that a letter takes, and a line of upright letters, and how many
+# letters a node is high. Labels that would meet or run out of their node are left out.
 LETTER = 0.0115
+UPRIGHT = 0.028
+LETTERS_HIGH = 18
+# Octaves between two grids below which their ticks would overlap.
+NEAR = 0.8
 # A node without any cost is still there to be seen and pointed at.
 THINNEST = 0.003
 
@@ -38,7 +43,7 @@ def line_graph_bars(nodes: pd.DataFrame, size: "SizeMeasure", colour: str) -> go
         y=[0] * len(nodes),
         x=widths,
         base=starts,
-        text=nodes["name"],
+        text=[_fitting(name, width) for name, width in zip(nodes["name"], widths, strict=True)],
         textposition="inside",
         insidetextanchor="middle",
         insidetextfont={"size": 15, "color": [text_on(fill) for fill in fills]},
@@ -50,8 +55,7 @@ def line_graph_bars(nodes: pd.DataFrame, size: "SizeMeasure", colour: str) -> go
     )
     _received(figure, nodes, starts, widths)
     styled(figure, height=380, barmode="overlay", bargap=0, showlegend=False)
-    figure.update_layout(uniformtext={"minsize": 12, "mode": "hide"})
-    figure.update_xaxes(range=[0, 1], showgrid=False, tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
+    figure.update_xaxes(range=[0, 1.001], showgrid=False, tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_xaxes(title={"text": f"Share of the network's {SIZE_NAMES[size]}"}, row=2, col=1)
     return figure.update_yaxes(showgrid=False, showticklabels=False, row=1, col=1)
 
@@ -86,7 +90,10 @@ def _received(figure: go.Figure, nodes: pd.DataFrame, starts: pd.Series, widths:
         row=2,
         col=1,
     )
-    grids = sorted({int(grid) for grid in steps["grid"]})
+    grids: list[int] = []
+    for grid in sorted({int(grid) for grid in steps["grid"]}, reverse=True):
+        if not grids or np.log2(grids[-1] / max(grid, 1)) > NEAR:
+            grids.append(grid)
     figure.update_yaxes(
         tickvals=[np.log2(max(grid, 1)) + 1 for grid in grids],
         ticktext=[str(grid) for grid in grids],
@@ -95,6 +102,12 @@ def _received(figure: go.Figure, nodes: pd.DataFrame, starts: pd.Series, widths:
         row=2,
         col=1,
     )
+
+
+def _fitting(name: str, width: float) -> str:
+    """The name where it can be read inside a bar of `width`, lying or upright; else ""."""
+    fits = LETTER * len(name) <= width or (width >= UPRIGHT and len(name) <= LETTERS_HIGH)
+    return name if fits else ""
 
 
 def _labels(steps: pd.DataFrame) -> tuple[list[float], list[str], list[str]]:

@@ -46,7 +46,8 @@ def look_inside(zoo: Zoo) -> None:
     st.caption(
         "Between any two nodes there is a cut. The head (grey) is left behind when blocks are taken. A step "
         "below is as high as the grid of what the nodes above it receive. Maps read channels × height×width; "
-        "channels-last maps and tokens height×width × channels, with 1+ in front for a class token."
+        "channels-last maps and tokens height×width × channels, with 1+ in front for a class token. Streams "
+        "that run side by side are packed into one tensor."
     )
     st.success(spoken_check(nodes), icon=":material/verified:")
     _table(nodes)
@@ -57,7 +58,7 @@ def spoken_graph(nodes: pd.DataFrame) -> str:
     count = int((~nodes["head"]).sum())
     return (
         f"**{count} nodes** and a head · {quantity(nodes['params'].sum())} params · "
-        f"{quantity(nodes['macs'].sum())} MACs · {nodes['before'].nunique()} different tensors on the way"
+        f"{quantity(nodes['macs'].sum())} MACs · {nodes['before'].nunique()} shapes of tensor on the way"
     )
 
 
@@ -73,8 +74,9 @@ def spoken_check(nodes: pd.DataFrame) -> str:
 def _table(nodes: pd.DataFrame) -> None:
     cuts = nodes.assign(cut=range(len(nodes)), share=100 * nodes["macs"] / max(nodes["macs"].sum(), 1))
     st.dataframe(
-        counted(cuts[["cut", "before", "name", "params", "macs", "share", "after"]]),
+        counted(cuts[["cut", "before", "name", "params", "macs", "share"]]),
         hide_index=True,
+        height="content",
         key="cut_table",
         alt="Every cut with the tensor there, and the node behind it with its costs.",
         column_config={
@@ -86,6 +88,5 @@ def _table(nodes: pd.DataFrame) -> None:
             "share": st.column_config.ProgressColumn(
                 "Share of MACs", min_value=0, max_value=100, format="%.1f %%"
             ),
-            "after": "What it gives",
         },
     )

@@ -19,7 +19,7 @@ def test_a_click_on_a_name_shows_its_nodes_and_the_check(open_page: Open) -> Non
     assert len(app.get("plotly_chart")) == 1
     cuts = app.dataframe[0].value
     assert cuts["before"].iloc[0] == "3 × 16×16"
-    assert cuts["before"].iloc[1] == cuts["after"].iloc[0] == "1+4×4 tokens × 16"
+    assert cuts["before"].iloc[1] == "1+4×4 tokens × 16"
     assert cuts["name"].iloc[-1] == "head"
 
 

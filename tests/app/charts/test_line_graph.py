@@ -45,6 +45,18 @@ def test_a_label_that_would_run_into_another_is_left_out() -> None:
     assert labels.x[-1] == pytest.approx(1)
 
 
+def test_a_name_that_its_bar_has_no_room_for_is_left_to_the_hover() -> None:
+    nodes = NODES.assign(params=[1, 4, 94, 1], name=["stem", "a.name.too.long.to.stand", "two", "head"])
+    assert list(line_graph_bars(nodes, "params", "#123456").data[0].text) == ["", "", "two", ""]
+    upright = NODES.assign(params=[1, 4, 94, 1], name=["stem", "blocks.0", "two", "head"])
+    assert line_graph_bars(upright, "params", "#123456").data[0].text[1] == "blocks.0"
+
+
+def test_grids_too_near_for_two_ticks_share_one() -> None:
+    near = NODES.assign(grid=[240.0, 20.0, 20.0, 14.0])
+    assert list(line_graph_bars(near, "params", "#123456").layout.yaxis2.ticktext) == ["240", "20"]
+
+
 def test_streams_are_labelled_one_below_the_other() -> None:
     streams = NODES.assign(before=["3 × 16×16", *["2 streams: 8×8 × 4 | vector of 9"] * 3])
     assert "8×8 × 4<br>vector of 9" in line_graph_bars(streams, "params", "#123456").data[2].text
