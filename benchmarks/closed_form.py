@@ -47,11 +47,13 @@ from dery_core.files import write_text
 from dery_core.jobs.run import SPEC
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress, Ticker
-from dery_core.reassembly import Candidates, Hybrid, HybridSpec, Seam, assemble, candidates
+from dery_core.reassembly import Candidates, Hybrid, HybridSpec, Seam, assemble, build_hybrid, candidates
 from dery_core.reassembly.closed_form import Feed, calibrate, fit_head, fit_seams
 from dery_core.similarity import similarity_table
-from dery_core.training import RunSpec, Start, train_run
+from dery_core.training import RunSpec, Start, evaluate, train_run
 from dery_core.training.loop import METRICS
+from dery_core.training.seeds import shuffled
+from dery_core.training.start import START_IMAGES
 from dery_core.workspace import Workspace
 from dery_core.zoo import Layout, LineGraph, Zoo, embedded_zoo, load_zoo, zoo_line_graph
 
@@ -193,7 +195,24 @@ def run_demos(state: Path, report: ProgressFn) -> tuple[dict[Start, DemoReport],
                 train_run(replace(spec, start=start, seed=seed), folder, report)
                 known[key] = curve(folder)
                 write_text(state, json.dumps(known))
+    for seed in SEEDS:
+        if f"head/{seed}" not in known:
+            known[f"head/{seed}"] = [{"top1": head_alone(spec, seed)}]
+            write_text(state, json.dumps(known))
     return demos, {key: rows for key, rows in known.items() if "/" in key}
+
+
+@torch.no_grad()
+def head_alone(spec: RunSpec, seed: int) -> float:
+    """Top-1 of a run's hybrid, untrained, with the closed form's head behind random, calibrated seams."""
+    assert spec.hybrid is not None
+    task, source = load_task(spec.task), spec.hybrid.source
+    hybrid = build_hybrid(spec.hybrid, embedded_zoo(), seed)
+    rows = shuffled(len(task.train), seed, 0)[:START_IMAGES]
+    feed = Feed([hybrid.stages[0](preprocess(x, source)) for x in task.train.images[rows].split(BATCH)])
+    advance(hybrid, feed, calibrated=True)
+    fit_head(hybrid, feed, task.train.labels[rows])
+    return evaluate(hybrid, task.test, source)
 
 
 def curve(folder: Path) -> list[Row]:

@@ -176,6 +176,7 @@ def demo_summary(demos: Mapping[Start, DemoReport], curves: dict[str, list[Row]]
         rows.append(
             [start, *(f"{m:.1f} ± {d:.1f}" for m, d in zip(top1.mean(0), top1.std(0, ddof=1), strict=True))]
         )
+    heads = np.array([curves[f"head/{seed}"][0]["top1"] for seed in SEEDS])
     members = {start: {m.name: m for m in demos[start].members} for start in STARTS}
     compared = [
         [
@@ -191,6 +192,8 @@ def demo_summary(demos: Mapping[Start, DemoReport], curves: dict[str, list[Row]]
             f"The demo's hybrid: top-1 % after so many epochs of a run of {EPOCHS[-1]}, mean ± standard "
             f"deviation of {len(SEEDS)} seeds:",
             table(rows, ["start", *(str(epoch) for epoch in EPOCHS)]),
+            f"The closed form's head behind random, calibrated seams, untrained: {heads.mean():.1f} ± "
+            f"{heads.std(ddof=1):.1f}.",
             f"The demo, seed {SEEDS[0]}, top-1 % before → after frozen tuning:",
             table(compared, ["network", *STARTS]),
             "\n".join(f"- {start}: {demo_outcome(demos[start])}" for start in STARTS),
