@@ -31,13 +31,14 @@ def _block(row: "HybridRow", colour: str) -> str:
         f'<span class="stage">{stage}</span>'
         f'<span class="model">{escape(row.model)}</span>'
         f'<span class="nodes">{escape(nodes)}</span>'
-        f"<span>{quantity(row.params)} params · {quantity(row.macs)} MACs</span></div>"
+        f'<span class="costs">{quantity(row.params)} params</span>'
+        f'<span class="costs">{quantity(row.macs)} MACs</span></div>'
     )
 
 
 def _seam(fit: "Fit | None") -> str:
     if fit is None:
-        return '<div class="seam adjoin"><span>→</span><span>same network, no seam</span></div>'
+        return '<div class="seam adjoin"><span class="arrow">→</span><span>same network, no seam</span></div>'
     lost = f'<span title="{escape("; ".join(fit.remarks))}">⚠ with a loss</span>' if fit.remarks else ""
     return (
         f'<div class="seam" title="{escape(fit.summary)}"><span>{escape(str(fit.source))}</span>'

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # letters a node is high. Labels that would meet or run out of their node are left out.
 LETTER = 0.0115
 UPRIGHT = 0.028
-LETTERS_HIGH = 18
+LETTERS_HIGH = 22
 # Octaves between two grids below which their ticks would overlap.
 NEAR = 0.8
 # A node without any cost is still there to be seen and pointed at.

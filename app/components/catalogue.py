@@ -16,26 +16,32 @@ ANY = "any"
 _MILLION, _BILLION = 10**6, 10**9
 PARAMS = (*(_MILLION * step for step in (1, 2, 5, 10, 20, 50, 100, 500)), None)
 MACS = (*(_BILLION * step // 10 for step in (1, 2, 5, 10, 20, 50, 100, 500)), None)
-TABLE_HEIGHT = 420
+ROWS, TABLE_HEIGHT = 10, 420
+COLUMNS = ("name", "params", "macs", "size", "top1", "nodes", "cuttable", "family")
 
 
 def choose_pretrained(zoo: Zoo, busy: bool) -> None:
     """The catalogue with its filters, and the button that adds the network chosen there."""
     every = own_zoo.catalogue()
     found = _filtered(every)
-    st.caption(f"{len(found):,} of {len(every):,} pretrained networks · MACs at the size given")
-    _accuracy_offer()
+    with st.container(horizontal=True, vertical_alignment="center", key="found"):
+        st.caption(f"{len(found):,} of {len(every):,} pretrained networks · MACs at the size given")
+        _accuracy_offer()
+    frame = own_zoo.catalogue_frame(found)
     chosen = st.dataframe(
-        counted(own_zoo.catalogue_frame(found)),
-        height=TABLE_HEIGHT,
+        counted(frame),
+        height=TABLE_HEIGHT if len(found) > ROWS else "content",
         hide_index=True,
+        placeholder="–",
+        # A figure that is known of none takes no room.
+        column_order=[name for name in COLUMNS if len(found) == 0 or frame[name].notna().any()],
         on_select="rerun",
         selection_mode="single-row",
         # A selection is a row's number: another list is another table.
         key=f"catalogue_{digest(*(entry.name for entry in found))}",
         alt="timm's pretrained networks that match the filters.",
         column_config={
-            "name": st.column_config.TextColumn("Name", width="large"),
+            "name": st.column_config.TextColumn("Name", width=300),
             "family": "Family",
             "params": "Params",
             "macs": "MACs",

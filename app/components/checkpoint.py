@@ -34,7 +34,7 @@ def describe_checkpoint(busy: bool) -> None:
     name = right.text_input("Name in the zoo", placeholder=stem or "my_resnet18", key="own_name") or stem
     task = left.text_input("What it was trained on", placeholder="flowers", key="own_task")
     classes = right.text_input(
-        "Classes: their number, or their names with commas between",
+        "Classes: number, or names with commas",
         placeholder="read off the file",
         key="own_classes",
     )

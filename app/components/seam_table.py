@@ -27,8 +27,10 @@ def seam_table(rows: Sequence[HybridRow]) -> None:
 def _title(count: int, lossy: int) -> str:
     if not count:
         return "No seams: all blocks adjoin in one network"
-    what = "nothing is lost" if not lossy else f"{lossy} of them with a loss"
-    return f"{count} seam{'s' if count > 1 else ''}, {what}"
+    seams = "1 seam" if count == 1 else f"{count} seams"
+    if not lossy:
+        return f"{seams}, nothing is lost"
+    return f"{seams}, {'' if count == 1 else f'{lossy} of them '}with a loss"
 
 
 def _line(row: HybridRow, after: HybridRow, fit: Fit) -> dict[str, str]:
@@ -46,7 +48,8 @@ def _plain(text: str) -> str:
     """Names and shapes as they are, though the table reads Markdown."""
     for mark in "\\|*_[]`$":
         text = text.replace(mark, "\\" + mark)
-    return text
+    # A shape stays on one line.
+    return text.replace(" × ", "\u00a0×\u00a0")
 
 
 def _stride(pair: tuple[float, float]) -> str:

@@ -71,7 +71,7 @@ def test_every_seam_says_what_it_bridges_and_what_is_lost(open_page: Open) -> No
     drawn = blocks(app)
     assert len(seams) == drawn.count("⇢") >= 1
     for line in seams.to_dict("records"):
-        before, after = str(line["From → to"]).split(" → ")
+        before, after = str(line["From → to"]).replace("\u00a0", " ").split(" → ")
         assert before in drawn
         assert after in drawn
         assert line["Lost"] == "nothing" or "warning" in line["Lost"]

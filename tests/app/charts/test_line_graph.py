@@ -46,7 +46,7 @@ def test_a_label_that_would_run_into_another_is_left_out() -> None:
 
 
 def test_a_name_that_its_bar_has_no_room_for_is_left_to_the_hover() -> None:
-    nodes = NODES.assign(params=[1, 4, 94, 1], name=["stem", "a.name.too.long.to.stand", "two", "head"])
+    nodes = NODES.assign(params=[1, 4, 94, 1], name=["stem", "a.name.far.too.long.to.stand", "two", "head"])
     assert list(line_graph_bars(nodes, "params", "#123456").data[0].text) == ["", "", "two", ""]
     upright = NODES.assign(params=[1, 4, 94, 1], name=["stem", "blocks.0", "two", "head"])
     assert line_graph_bars(upright, "params", "#123456").data[0].text[1] == "blocks.0"
