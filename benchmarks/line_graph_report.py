@@ -258,11 +258,9 @@ def _good_training(row: Result) -> bool:
 
 
 def _sums(name: str, row: Result, results: Results) -> bool:
-    """At a reduced input size MACs aren't those of the table, and stand aside."""
+    """Whether parameters and MACs sum to those of the network at its default input size."""
     size = results.sizes[name]
-    if "nodes" not in row or row["params"] != size["params"]:
-        return False
-    return bool(row["macs"] == size["macs"] or row["input_size"] != size["input_size"])
+    return all(row.get(key) == size[key] for key in ("params", "macs"))
 
 
 def _spread(values: Iterable[float], unit: str) -> str:

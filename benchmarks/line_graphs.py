@@ -148,9 +148,9 @@ def catalogue(results: Results) -> str:
 
 def _run(stage: str, names: Iterable[str], kept: Kept, args: argparse.Namespace) -> None:
     """Fills the cache, the smallest networks first; what failed in an earlier run is tried again."""
-    missing = [
-        Job(f"{stage} {name}", _memory(stage, name, kept)) for name in names if kept.find(stage, name) is None
-    ]
+    results = kept.collected(stage, names)
+    again = [name for name, row in results.items() if "missing" in row or "failure" in row]
+    missing = [Job(f"{stage} {name}", _memory(stage, name, kept)) for name in again]
     missing.sort(key=lambda job: job.memory)
     with TerminalProgress() as progress:
         run_jobs(
