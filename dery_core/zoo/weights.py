@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dery_core.errors import DeryError, first_line
+from dery_core.errors import DeryError
 
 _NESTS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "module", "net")
 """Where training programs put a network's weights in a checkpoint, averaged ones first, as timm does."""
@@ -82,7 +82,7 @@ def _checkpoint(path: Path, where: str) -> Mapping[str, Any]:
         what = (
             f"holds a {foreign[1]}, which could run code when it is read"
             if foreign
-            else f"is neither safetensors nor a torch file of weights alone ({first_line(error)})"
+            else "is damaged, or neither safetensors nor a torch file of weights alone"
         )
         raise DeryError(
             f"{where} {what}: save the weights anew with torch.save(model.state_dict(), FILE) where the "

@@ -151,7 +151,7 @@ class Trouble:
         ({"state_dict": {"a": torch.zeros(2)}, "folder": Path("x")}, "holds a pathlib.PosixPath"),
         ({"epoch": 3}, "holds no weights by name"),
         ([torch.zeros(3)], "holds no weights by name"),
-        (b"nothing of the kind", "neither safetensors nor a torch file of weights alone"),
+        (b"nothing of the kind", "neither safetensors nor a torch file of weights alone: save"),
         (b"12345678{", "is not a readable safetensors file"),
     ],
 )
