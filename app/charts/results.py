@@ -6,7 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.style import OUTLINE, styled
-from app.colours import ACCENT, text_on
+from app.colours import ACCENT
+
+# Percent: right of the longest bar.
+FIGURES_AT = 101
 
 
 def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
@@ -28,14 +31,20 @@ def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
             y=names,
             showlegend=False,
             x=rows["top1"],
-            text=[f"{top1:.1f} %" for top1 in rows["top1"]],
-            textposition="inside",
-            insidetextanchor="end",
-            textangle=0,
-            insidetextfont={"size": 16, "color": [text_on(fill) for fill in fills]},
             marker={"color": fills, "line": {"color": OUTLINE, "width": 1}},
             hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
         )
+    )
+    # In a column of their own, out of the rhombuses' way.
+    figure.add_scatter(
+        y=names,
+        x=[FIGURES_AT] * len(rows),
+        text=[f"{top1:.1f} %" for top1 in rows["top1"]],
+        mode="text",
+        textposition="middle right",
+        textfont={"size": 16},
+        showlegend=False,
+        hoverinfo="skip",
     )
     figure.add_scatter(
         name="Before training",
@@ -47,5 +56,6 @@ def result_bars(results: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         hovertemplate="%{y} before training: %{x:.2f} %<extra></extra>",
     )
     styled(figure, height=110 + 46 * len(rows), bargap=0.25)
-    figure.update_xaxes(title="Top-1 on the target task's test set, %", range=[0, 100])
+    figure.update_xaxes(title="Top-1 on the target task's test set, %")
+    figure.update_xaxes(range=[0, 113], tickvals=[*range(0, 101, 20)])
     return figure.update_yaxes(tickfont={"size": 15}, showgrid=False)

@@ -30,7 +30,8 @@ def _title(count: int, lossy: int) -> str:
     seams = "1 seam" if count == 1 else f"{count} seams"
     if not lossy:
         return f"{seams}, nothing is lost"
-    return f"{seams}, {'' if count == 1 else f'{lossy} of them '}with a loss"
+    some = "" if count == 1 else "all " if lossy == count else f"{lossy} of them "
+    return f"{seams}, {some}with a loss"
 
 
 def _line(row: HybridRow, after: HybridRow, fit: Fit) -> dict[str, str]:
