@@ -172,7 +172,7 @@ def _zoo_parser(subparsers: Any) -> Any:
     )
     own.add_argument("--mean", type=float, nargs=3, help="of each colour (default: as timm's own weights)")
     own.add_argument("--std", type=float, nargs=3, help="of each colour (default: as timm's own weights)")
-    own.add_argument("--source-task", default="unknown", help="what it was trained on")
+    own.add_argument("--source-task", help="what it was trained on (default: unknown)")
     own.add_argument("--top1", type=float, help="its accuracy there, in percent")
 
     remove = actions.add_parser("remove", help="take a network out of your zoo; its weights stay")

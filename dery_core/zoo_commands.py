@@ -3,9 +3,9 @@
 import argparse
 import difflib
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,12 @@ _ZOO_FILES = (".json", ".yaml", ".yml")
 
 def list_zoo(arguments: argparse.Namespace) -> None:
     """List the zoo in use."""
-    from dery_core.zoo import family
-
     zoo = open_zoo(arguments)
     print_table(
         [
             {
                 "network": model.name,
-                "family": family(model),
+                "family": _family(model),
                 "source task": model.source_task,
                 "params": _count(model.params),
                 "MACs": _count(model.macs),
@@ -41,6 +39,15 @@ def list_zoo(arguments: argparse.Namespace) -> None:
         ]
     )
     print(zoo.path)
+
+
+def _family(model: "ZooModel") -> str | None:
+    """None where this timm doesn't know the architecture: `dery zoo check` says so."""
+    from dery_core.zoo import family
+
+    with suppress(DeryError):
+        return family(model)
+    return None
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -76,6 +83,8 @@ def add(arguments: argparse.Namespace) -> None:
             "name trained weights of timm (dery zoo add resnet18.a1_in1k), or give --architecture and "
             "--weights."
         )
+    if not own:
+        _refuse_description(arguments)
     path = add_target(Workspace.open(arguments.workspace), arguments.zoo)
     with TerminalProgress() as report:
         if own:
@@ -89,6 +98,26 @@ def add(arguments: argparse.Namespace) -> None:
         f"it takes {height}×{width} pixels, mean {mean}, std {std}."
     )
     print(path)
+
+
+def _refuse_description(arguments: argparse.Namespace) -> None:
+    """What timm says about its weights isn't said again."""
+    told = {
+        "--architecture": arguments.architecture,
+        "--kwargs": arguments.kwargs or None,
+        "--classes": arguments.classes,
+        "--input-size": arguments.input_size,
+        "--mean": arguments.mean,
+        "--std": arguments.std,
+        "--source-task": arguments.source_task,
+        "--top1": arguments.top1,
+    }
+    for option, value in told.items():
+        if value is not None:
+            raise DeryError(
+                f"{option} describes a network of your own; for timm's {arguments.network} leave it out, or "
+                "write it into the zoo file."
+            )
 
 
 def _described(arguments: argparse.Namespace) -> "ZooModel":
@@ -107,7 +136,11 @@ def _described(arguments: argparse.Namespace) -> "ZooModel":
             raise DeryError("--input-size takes the side of a square, or height and width.")
         told["input_size"] = (3, arguments.input_size[0], arguments.input_size[-1])
     return replace(
-        model, source_task=arguments.source_task, top1=arguments.top1, model_kwargs=settings, **told
+        model,
+        source_task=arguments.source_task or "unknown",
+        top1=arguments.top1,
+        model_kwargs=settings,
+        **told,
     )
 
 
@@ -126,6 +159,7 @@ def search(arguments: argparse.Namespace) -> None:
     from dery_core.zoo import pretrained
 
     workspace = Workspace.at(arguments.workspace)
+    _check_family(arguments.family)
     if arguments.min_top1 is not None and not pretrained.have_results(workspace):
         with TerminalProgress() as report:
             pretrained.fetch_results(Workspace.open(arguments.workspace), report)
@@ -158,6 +192,16 @@ def search(arguments: argparse.Namespace) -> None:
         print("With --min-top1 (0 for all) timm's accuracies are fetched once, from GitHub.")
 
 
+def _check_family(family: str) -> None:
+    from dery_core.zoo import pretrained
+
+    families = {entry.family for entry in pretrained.catalogue()}
+    if family and family not in families:
+        close = " or ".join(f"'{other}'" for other in difflib.get_close_matches(family, families, cutoff=0.4))
+        hint = f"did you mean {close}?" if close else "`dery zoo search` shows every network's."
+        raise DeryError(f"timm has no family '{family}' with trained networks: {hint}")
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Train the embedded zoo."""
     from dery_core.zoo import EMBEDDED_ZOO
@@ -179,8 +223,10 @@ def graph(arguments: argparse.Namespace) -> None:
 
     what, quiet = arguments.network, arguments.json == "-"
     if arguments.json and not quiet:
+        if user_path(arguments.json).is_dir():
+            raise DeryError(f"{arguments.json} is a folder: give --json a file.")
         check_writable(user_path(arguments.json).parent)
-    whole = what == "all" or (what.endswith(_ZOO_FILES) and os.path.exists(what))
+    whole = what == "all" or what.endswith(_ZOO_FILES)
     zoo = load_zoo(what) if whole and what != "all" else open_zoo(arguments)
     with TerminalProgress() as report:
         networks = _whole_zoo(zoo, report) if whole else [_described_graph(zoo, what, report)]

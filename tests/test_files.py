@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dery_core.errors import DeryError
-from dery_core.files import atomic_path, digest, sha256, write_text
+from dery_core.files import atomic_path, digest, read_text, resolved, sha256, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
@@ -38,3 +38,28 @@ def test_sha256_is_the_known_one(tmp_path: Path) -> None:
 def test_digest_tells_parts_apart() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("a", 1) == digest("a", 1)
+
+
+def test_a_link_stays_a_link_and_modes_stay(tmp_path: Path) -> None:
+    real = tmp_path / "real.yaml"
+    real.write_text("old")
+    real.chmod(0o664)
+    (tmp_path / "link.yaml").symlink_to(real)
+    write_text(tmp_path / "link.yaml", "new")
+    assert (tmp_path / "link.yaml").is_symlink()
+    assert (real.read_text(), real.stat().st_mode & 0o777) == ("new", 0o664)
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "fresh", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "fresh").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_can_be_no_path_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "a\0b", tmp_path / "loop"):
+        with pytest.raises(DeryError, match="can't be"):
+            resolved(path)
+        with pytest.raises(DeryError, match="can't be read"):
+            read_text(path)

@@ -18,21 +18,23 @@ _LOADING_KWARGS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "ch
 """Settings by which a foreign zoo file could make timm read any file or address."""
 
 
-def build_architecture(model: ZooModel, num_classes: int | None = None) -> nn.Module:
+def build_architecture(model: ZooModel, num_classes: int | None = None, tag: str = "") -> nn.Module:
     """The network with random weights, in train mode; reads no file and no network.
 
-    `num_classes` replaces the head's size. Raises DeryError for an architecture timm doesn't know,
+    `num_classes` replaces the head's size; with `tag` it is built as those weights of timm want it.
+    Raises DeryError for an architecture timm doesn't know,
     and for settings it refuses.
     """
     settings = architecture_settings(model)
     if num_classes is not None:
         settings["num_classes"] = num_classes
     try:
-        return timm.create_model(model.architecture, pretrained=False, **settings)
+        name = f"{model.architecture}.{tag}" if tag else model.architecture
+        return timm.create_model(name, pretrained=False, **settings)
     except Exception as error:  # timm checks few of its settings
         raise DeryError(
             f"'{model.name}': timm refuses the model_kwargs of '{model.architecture}' "
-            f"({first_line(error)}): correct them in the zoo file."
+            f"({first_line(error)}): correct them."
         ) from error
 
 
@@ -49,6 +51,12 @@ def architecture_settings(model: ZooModel) -> dict[str, Any]:
 
 def check_architecture(architecture: str, where: str) -> None:
     """DeryError, which `where` begins, when timm has no such architecture; it names a close one."""
+    base, _, tag = architecture.partition(".")
+    if tag and timm.is_model(base):  # timm itself looks before the dot only
+        raise DeryError(
+            f"'{where}': '{architecture}' names weights, not an architecture: give the architecture as "
+            f"'{base}', and the tag with the weights ('timm: {architecture}' in a zoo file)."
+        )
     if timm.is_model(architecture):
         return
     close = difflib.get_close_matches(architecture, timm.list_models(), n=1)

@@ -72,9 +72,10 @@ def download(url: str, path: Path, step: str, report: ProgressFn = silent) -> Pa
     """Keep what an address gives as the file `path`, atomically; DeryError when it can't be had."""
     try:
         answer = urllib.request.urlopen(url, timeout=_TIMEOUT)
-    except (OSError, ValueError) as error:
+        size = int(answer.headers.get("Content-Length") or 0)
+    except (OSError, ValueError, HTTPException) as error:
         raise _undelivered(url, path, error) from error
-    count = _Count(step, int(answer.headers.get("Content-Length") or 0), report)
+    count = _Count(step, size, report)
     with answer, atomic_path(path) as temporary, temporary.open("wb") as file:
         for chunk in _chunks(answer, url, path):
             file.write(chunk)
@@ -98,9 +99,7 @@ def _chunks(answer: IO[bytes], url: str, path: Path) -> Iterator[bytes]:
 
 def _undelivered(url: str, path: Path, error: Exception) -> DeryError:
     reason = getattr(error, "reason", None) or first_line(error)
-    return DeryError(
-        f"{url} can't be downloaded ({reason}): connect to the network, or save it as {path}."
-    )
+    return DeryError(f"{url} can't be downloaded ({reason}): connect to the network, or save it as {path}.")
 
 
 @dataclass

@@ -7,6 +7,8 @@ from typing import Any
 from dery_core.errors import DeryError
 from dery_core.values import Value
 
+MOST_PIXELS = 4096
+
 
 @dataclass(frozen=True)
 class ZooModel(Value):
@@ -33,7 +35,14 @@ class ZooModel(Value):
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.input_size[0] != 3 or min(self.input_size) < 1:
-            raise DeryError(f"'input_size' is {list(self.input_size)}; it must be [3, height, width].")
+        if self.input_size[0] != 3 or min(self.input_size) < 1 or max(self.input_size) > MOST_PIXELS:
+            raise DeryError(
+                f"'input_size' is {list(self.input_size)}; it must be [3, height, width], with sides of at "
+                f"most {MOST_PIXELS} pixels."
+            )
+        if not all(map(math.isfinite, self.mean)):
+            raise DeryError(f"'mean' is {list(self.mean)}; every number must be finite.")
         if not all(0 < deviation < math.inf for deviation in self.std):
-            raise DeryError(f"'std' is {list(self.std)}; every number must be above 0.")
+            raise DeryError(f"'std' is {list(self.std)}; every number must be finite and above 0.")
+        if self.top1 is not None and not 0 <= self.top1 <= 100:
+            raise DeryError(f"'top1' is {self.top1}; it must be a percentage from 0 to 100.")

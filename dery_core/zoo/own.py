@@ -5,6 +5,7 @@ written at once or not at all.
 """
 
 import dataclasses
+import itertools
 import os
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from dery_core.errors import DeryError
-from dery_core.files import atomic_path, check_writable, sha256, user_path
+from dery_core.files import atomic_path, check_writable, resolved, sha256, user_path
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.workspace import Workspace
 from dery_core.zoo.architecture import build_architecture, check_architecture, timm_config
@@ -29,6 +30,8 @@ from dery_core.zoo.pretrained import pretrained_model
 from dery_core.zoo.weights import load_tensors, read_tensors
 from dery_core.zoo.zoo import EMBEDDED, EMBEDDED_ZOO, Zoo, build_pretrained, embedded_zoo, file_hash, load_zoo
 from dery_core.zoo.zoo_file import add_entry, remove_entry
+
+_STEM_BYTES = 150
 
 
 def own_zoo_path(workspace: Workspace) -> Path:
@@ -82,11 +85,12 @@ def template(architecture: str, name: str = "") -> ZooModel:
 def untrained(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
     """The network of that name, an architecture or a tag of timm, with random weights in eval mode, the
     same ones every time, and the input it takes. DeryError when timm has none."""
-    model = pretrained_model(name) if "." in name else template(name)
+    _, _, tag = name.partition(".")
+    model = pretrained_model(name) if tag else template(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         # by the whole name: a tag may have another number of classes or input size
-        module = build_architecture(dataclasses.replace(model, architecture=name))
+        module = build_architecture(model, tag=tag)
     return module.eval(), model.input_size
 
 
@@ -127,6 +131,8 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     check_writable(path.parent)
     tick = Ticker(f"Checking {model.name}", 3, "steps", report)
     source = user_path(weights_file)
+    if os.path.isdir(source):
+        raise DeryError(f"the weights {source} are a folder: name the weight file in it.")
     if not os.path.isfile(source):
         raise DeryError(f"the weight file {source} does not exist.")
     tensors = read_tensors(source, f"the weight file {source}")
@@ -137,11 +143,14 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     tick()
     model = _with_costs(model, line_graph(module, model.input_size, model.name))
     tick()
-    weights = _keep(tensors, path.parent, model.name)
-    provenance = {**model.provenance, "weights from": source.name, "timm": timm.__version__}
-    model = dataclasses.replace(model, weights=weights.name, sha256=sha256(weights), provenance=provenance)
-    told = {key: value for key, value in model.to_dict().items() if value not in (None, {}, "")}
+    weights = _reserved(path.parent, model.name)
     try:
+        with atomic_path(weights) as temporary:
+            save_file(_apart(tensors), temporary)
+        provenance = {**model.provenance, "weights from": source.name, "timm": timm.__version__}
+        kept = {"weights": weights.name, "sha256": sha256(weights), "provenance": provenance}
+        model = dataclasses.replace(model, **kept)
+        told = {key: value for key, value in model.to_dict().items() if value not in (None, {}, "")}
         _write_entry(path, {key: value for key, value in told.items() if key != "schema_version"})
     except BaseException:
         weights.unlink(missing_ok=True)
@@ -153,20 +162,25 @@ def remove(path: Path, name: str) -> None:
     """Take the network out of the zoo file; its weights stay where they are. DeryError for one that
     the file doesn't list itself."""
     path = user_path(path)
-    zoo = load_zoo(path)
-    zoo.model(name)
     if _is_embedded(path):
         raise DeryError(f"'{name}' ships with DeRy Studio: the embedded zoo stays as it is.")
+    remove_entry(path, lambda: _removable(path, name))
+
+
+def _removable(path: Path, name: str) -> int:
+    """The row of the network in its zoo file; DeryError when it can't be taken out of it."""
+    zoo = load_zoo(path)
+    zoo.model(name)
     if name not in zoo.own:
         lister = next(file for file in zoo.files if name in load_zoo(file).own)
         raise DeryError(f"'{name}' is in {path} because that extends {lister}: it can't be removed alone.")
     if len(zoo.models) == 1:
         raise DeryError(f"'{name}' is the only network of {path}: delete the file instead.")
-    remove_entry(path, zoo.own.index(name))
+    return zoo.own.index(name)
 
 
 def _is_embedded(path: Path) -> bool:
-    return path.resolve() == EMBEDDED_ZOO.resolve()
+    return resolved(path) == EMBEDDED_ZOO.resolve()
 
 
 def _check_free(path: Path, name: str) -> None:
@@ -181,8 +195,8 @@ def _check_free(path: Path, name: str) -> None:
 
 def _write_entry(path: Path, entry: dict[str, Any]) -> None:
     # once more: another process may have taken the name while the network was being checked
-    _check_free(path, entry.get("name", entry.get("timm")))
-    add_entry(path, entry, extends=EMBEDDED)
+    name = entry.get("name", entry.get("timm"))
+    add_entry(path, entry, EMBEDDED, check=lambda: _check_free(path, name))
 
 
 def _with_costs(model: ZooModel, graph: LineGraph) -> ZooModel:
@@ -195,19 +209,26 @@ def _with_classes(model: ZooModel, tensors: dict[str, Tensor]) -> ZooModel:
     names = getattr(timm_config(model.architecture), "classifier", None)
     first = names[0] if isinstance(names, tuple | list) and names else names
     weight = tensors.get(f"{first}.weight")
-    if "num_classes" in model.model_kwargs or weight is None:
+    if "num_classes" in model.model_kwargs or weight is None or not weight.ndim:
         return model
     settings = {**model.model_kwargs, "num_classes": weight.shape[0]}
     return dataclasses.replace(model, model_kwargs=settings)
 
 
-def _keep(tensors: dict[str, Tensor], folder: Path, name: str) -> Path:
-    """The tensors as a safetensors file in `folder`; another file of that name stays as it is."""
+def _reserved(folder: Path, name: str) -> Path:
+    """A new, still empty file for the weights of that network; another of that name stays as it is."""
     stem = re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "weights"
-    stems = [stem, *(f"{stem}-{count}" for count in range(2, 1000))]
-    path = next(path for path in (folder / f"{stem}.safetensors" for stem in stems) if not path.exists())
-    with atomic_path(path) as temporary:
-        save_file(_apart(tensors), temporary)
+    # a file's name may take 255 bytes, and a letter up to four of them
+    stem = stem.encode()[:_STEM_BYTES].decode(errors="ignore")
+    for count in itertools.count(1):
+        path = folder / f"{stem if count == 1 else f'{stem}-{count}'}.safetensors"
+        try:
+            path.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise DeryError(f"{path} can't be written ({error.strerror or error}).") from error
     return path
 
 

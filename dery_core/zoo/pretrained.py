@@ -175,7 +175,7 @@ def _entry(name: str, sweep: dict[str, dict[str, str]], accuracies: dict[str, fl
     config = timm_config(name)
     row = sweep.get(architecture, {})
     same_input = tuple(config.input_size) == tuple(timm_config(architecture).input_size)
-    nodes = _count(row.get("nodes"))
+    nodes, reason = _count(row.get("nodes")), row.get("reason", "")
     return Pretrained(
         name=name,
         architecture=architecture,
@@ -187,8 +187,8 @@ def _entry(name: str, sweep: dict[str, dict[str, str]], accuracies: dict[str, fl
         params=_count(row.get("params")),
         macs=_count(row.get("macs")) if same_input else None,
         nodes=nodes,
-        cuttable=nodes is not None if row else None,
-        reason=row.get("reason", ""),
+        cuttable=True if nodes else False if reason else None,
+        reason=reason,
         top1=accuracies.get(name),
     )
 

@@ -25,9 +25,14 @@ def read_tensors(path: Path, where: str) -> dict[str, Tensor]:
     """A network's tensors by name, out of a safetensors file or a torch checkpoint.
 
     A checkpoint is read with `weights_only=True`, so that it can't run code; averaged weights (EMA)
-    are taken where it has some. DeryError, which `where` begins, for anything else.
+    are taken where it has some. DeryError, which `where` begins, for anything else, and for a tensor
+    that isn't dense, real and there.
     """
-    return _unwrapped(_safetensors(path, where) if _is_safetensors(path) else _checkpoint(path, where))
+    tensors = _unwrapped(_safetensors(path, where) if _is_safetensors(path) else _checkpoint(path, where))
+    for name, tensor in tensors.items():
+        if kind := _unusable(tensor):
+            raise DeryError(f"{where}: tensor '{name}' is {kind}: save it as a dense tensor of real numbers.")
+    return tensors
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, architecture: str) -> None:
@@ -49,7 +54,21 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], where: str, a
         raise DeryError(
             f"{where} holds a tensor '{stray[0]}'{_more(stray)} that '{architecture}' doesn't have."
         )
+    for name, tensor in tensors.items():
+        # a mask may hold infinities in the network itself
+        if not torch.isfinite(tensor.float()).all() and torch.isfinite(own[name]).all():
+            raise DeryError(f"{where}: tensor '{name}' holds NaN or infinity: the training has diverged.")
     module.load_state_dict(tensors)
+
+
+def _unusable(tensor: Tensor) -> str:
+    if tensor.is_meta:
+        return "on the meta device, without numbers"
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.is_nested or tensor.layout is not torch.strided:
+        return "sparse or nested"
+    return "complex" if tensor.is_complex() else ""
 
 
 def _more(names: list[str]) -> str:

@@ -14,9 +14,9 @@ import timm
 from torch import nn
 
 from dery_core.errors import DeryError, first_line
-from dery_core.files import sha256, user_path
+from dery_core.files import resolved, sha256, user_path
 from dery_core.progress import ProgressFn, silent
-from dery_core.zoo.architecture import architecture_settings, build_architecture
+from dery_core.zoo.architecture import architecture_settings, build_architecture, timm_config
 from dery_core.zoo.download import download_weights
 from dery_core.zoo.model import ZooModel
 from dery_core.zoo.pretrained import check_pretrained, pretrained_model
@@ -72,7 +72,9 @@ class Zoo:
     def weights_key(self, name: str) -> str:
         """What tells the member's weights from others: the file's SHA-256, or timm's tag."""
         model, path = self.model(name), self.weights_path(name)
-        return model.sha256 or (sha256(path) if path is not None and os.path.isfile(path) else model.weights)
+        if model.sha256 or path is None or not os.path.isfile(path):
+            return model.sha256 or model.weights
+        return file_hash(path)
 
     def check(self) -> None:
         """Raise DeryError for the first member whose weight file is missing or has another hash.
@@ -103,7 +105,7 @@ class Zoo:
         path = self.weights_path(model.name)
         if path is None:
             return None
-        if not path.resolve().is_relative_to(self.folder(model.name).resolve()):
+        if not resolved(path).is_relative_to(resolved(self.folder(model.name))):
             raise DeryError(
                 f"'{model.name}': weights '{model.weights}' lie outside the zoo's folder: "
                 "put the file beside the zoo file."
@@ -188,7 +190,7 @@ def _file_hash(path: Path, modified: int, size: int) -> str:
 
 
 def _load(path: Path, extending: tuple[Path, ...]) -> Zoo:
-    if path.resolve() in extending:
+    if resolved(path) in extending:
         raise DeryError(f"{path}: the zoo extends itself, by way of {extending[-1]}.")
     document = read_document(path)
     models = tuple(_read_model(entry, f"{path}: model {row}") for row, entry in enumerate(document["models"]))
@@ -200,7 +202,7 @@ def _load(path: Path, extending: tuple[Path, ...]) -> Zoo:
         if not models:
             raise DeryError(f"{path}: the zoo holds no models.")
         return Zoo(path, models, dict.fromkeys(own, path.parent), (path,), own)
-    base = _load(_extended(document["extends"], path), (*extending, path.resolve()))
+    base = _load(_extended(document["extends"], path), (*extending, resolved(path)))
     for name in own:
         if name in base.names:
             raise DeryError(
@@ -229,7 +231,28 @@ def _read_model(entry: Any, where: str) -> ZooModel:
     fields = {key: value for key, value in entry.items() if key in known}
     if extra and isinstance(fields.get("provenance", {}), dict):
         fields["provenance"] = {**fields.get("provenance", {}), **extra}
-    return ZooModel.from_dict(fields, where)
+    model = ZooModel.from_dict(fields, where)
+    _check_head(model, where)
+    return model
+
+
+def _check_head(model: ZooModel, where: str) -> None:
+    """timm would give its weights a new, random head for another number of classes."""
+    if not is_pretrained(model):
+        return
+    try:
+        known = timm_config(pretrained_name(model))
+    except DeryError:
+        return  # said when the member is used: the zoo's others are as good as before
+    for setting, words, own in (
+        ("num_classes", "num_classes (or 'classes')", known.num_classes),
+        ("in_chans", "in_chans", known.input_size[0]),
+    ):
+        if model.model_kwargs.get(setting, own) != own:
+            raise DeryError(
+                f"{where}: {words} is {model.model_kwargs[setting]}, but timm's weights have {own}: leave it "
+                "out, as the new layer would be untrained."
+            )
 
 
 def _from_timm(entry: dict[str, Any], where: str) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Zoo files as text, JSON or YAML: read without running into a trap, edited without losing comments."""
+"""Zoo files as text, JSON or YAML: read without running into a trap, edited without losing comments.
+
+Only a YAML file whose models stand in brackets on shared lines is written anew, without its comments.
+"""
 
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from dery_core.errors import DeryError, first_line
-from dery_core.files import read_text, write_text
+from dery_core.files import locked, read_text, write_text
 from dery_core.values import read_json
 
 MOST_BYTES = 2_000_000
@@ -48,21 +51,31 @@ def read_document(path: Path) -> dict[str, Any]:
     return data
 
 
-def add_entry(path: Path, entry: dict[str, Any], extends: str = "") -> None:
-    """Put a model at the end of the file; a new file extends `extends`, if that is given."""
-    if not path.exists():
-        _write(path, {**({"extends": extends} if extends else {}), "models": [entry]})
-        return
-    document = read_document(path)
-    wanted = {**document, "models": [*document["models"], entry]}
-    _write(path, wanted, lambda text: _with_item(text, entry))
+def add_entry(
+    path: Path, entry: dict[str, Any], extends: str = "", check: Callable[[], object] = bool
+) -> None:
+    """Put a model at the end of the file; a new file extends `extends`, if that is given.
+
+    `check` may raise what speaks against it; nobody changes the file between that and the writing.
+    """
+    with locked(path):
+        check()
+        if not path.exists():
+            _write(path, {**({"extends": extends} if extends else {}), "models": [entry]})
+            return
+        document = read_document(path)
+        wanted = {**document, "models": [*document["models"], entry]}
+        _write(path, wanted, lambda text: _with_item(text, entry))
 
 
-def remove_entry(path: Path, row: int) -> None:
-    """Take the file's model number `row`, from 0, out of it."""
-    document = read_document(path)
-    models = [entry for i, entry in enumerate(document["models"]) if i != row]
-    _write(path, {**document, "models": models}, lambda text: _without_item(text, row))
+def remove_entry(path: Path, find: Callable[[], int]) -> None:
+    """Take out of the file the model whose number, from 0, `find` tells; nobody changes the file
+    between that and the writing."""
+    with locked(path):
+        row = find()
+        document = read_document(path)
+        models = [entry for i, entry in enumerate(document["models"]) if i != row]
+        _write(path, {**document, "models": models}, lambda text: _without_item(text, row))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,59 @@ def test_the_zoo_in_use_is_the_named_one_then_the_workspaces_then_the_embedded(
 def test_a_model_needs_a_name(path: Path, checkpoint: Path) -> None:
     with pytest.raises(DeryError, match="is no name"):
         add_checkpoint(path, ZooModel.from_dict({**TINY.to_dict(), "name": " "}), checkpoint)
+
+
+def test_changes_at_once_all_stay(path: Path) -> None:
+    entries = [{"timm": "resnet18", "name": f"net {count}"} for count in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda entry: add_entry(path, entry, "embedded"), entries))
+    assert set(load_zoo(path).own) == {entry["name"] for entry in entries}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda entry: remove(path, entry["name"]), entries[:4]))
+    assert set(load_zoo(path).own) == {entry["name"] for entry in entries[4:]}
+
+
+def test_of_two_that_take_one_name_the_winners_weights_stay(path: Path, checkpoint: Path) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            add_checkpoint(path, TINY, checkpoint)
+        except DeryError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(attempt, range(2))) == [False, True]
+    load_zoo(path).build("mine")
+    assert len(list(path.parent.glob("*.safetensors"))) == 1
+
+
+def test_a_long_name_gets_a_short_file(path: Path, checkpoint: Path) -> None:
+    add_checkpoint(path, replace(TINY, name="網" * 100), checkpoint)
+    load_zoo(path).build("網" * 100)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.zeros(5, 8).to_sparse(), "'fc.weight' is sparse"),
+        (torch.zeros(5, 8, device="meta"), "'fc.weight' is on the meta device"),
+        (torch.quantize_per_tensor(torch.zeros(5, 8), 0.1, 0, torch.qint8), "'fc.weight' is quantized"),
+        (torch.zeros(5, 8, dtype=torch.complex64), "'fc.weight' is complex"),
+        (torch.tensor(1.0), r"'fc.weight' is \(\) in the file"),
+        (torch.full((5, 8), torch.nan), "'fc.weight' holds NaN"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(
+    path: Path, checkpoint: Path, state: dict[str, Tensor], tensor: Tensor, said: str
+) -> None:
+    torch.save({**state, "fc.weight": tensor}, checkpoint)
+    with pytest.raises(DeryError, match=said):
+        add_checkpoint(path, TINY, checkpoint)
+    assert not path.exists()
+
+
+def test_a_tag_is_no_architecture_and_a_folder_no_weight_file(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeryError, match="names weights, not an architecture"):
+        template("resnet18.nonsense")
+    with pytest.raises(DeryError, match="are a folder"):
+        add_checkpoint(path, TINY, tmp_path)

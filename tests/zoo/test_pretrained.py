@@ -21,9 +21,9 @@ from dery_core.zoo.pretrained import catalogue, fetch_results, have_results, sea
 
 NAME = "test_resnet.r160_in1k"
 SWEEP = """\
-architecture,family,input_size,params,macs,nodes,cuts,streams,reason
-resnet18,resnet,3x224x224,11689512,1814073344,10,11,0,
-swin_tiny_patch4_window7_224,swin_transformer,3x224x224,28288354,4371000000,,,,it is only a test
+architecture,family,input_size,params,macs,nodes,streams,reason
+resnet18,resnet,3x224x224,11689512,1814073344,10,0,
+swin_tiny_patch4_window7_224,swin_transformer,3x224x224,28288354,4371000000,,,it is only a test
 """
 RESULTS = """\
 model,top1,top1_err,top5,top5_err,param_count,img_size,crop_pct,interpolation
@@ -247,3 +247,18 @@ def test_weights_with_other_classes_than_the_default_are_rebuilt_without_the_tag
     model = load_zoo(path).model(name)
     assert model.model_kwargs == {"drop_rate": 0.1, "num_classes": 21843}
     assert build_architecture(model).num_classes == 21843
+
+
+@pytest.mark.parametrize("told", [{"classes": 10}, {"model_kwargs": {"in_chans": 1}}])
+def test_timms_weights_get_no_untrained_layers(tmp_path: Path, told: dict[str, object]) -> None:
+    path = tmp_path / "zoo.json"
+    path.write_text(json.dumps([{"timm": "resnet18", **told}]))
+    with pytest.raises(DeryError, match="but timm's weights have (1000|3)"):
+        load_zoo(path)
+
+
+def test_nobody_tried_is_not_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.csv"
+    sweep.write_text(SWEEP.splitlines()[0] + "\nresnet18,resnet,3x224x224,11689512,,,,\n")
+    monkeypatch.setattr(pretrained, "SWEEP", sweep)
+    assert {entry.cuttable for entry in search("resnet18.")} == {None}
