@@ -8,7 +8,7 @@ import timm
 from playwright.sync_api import Page, expect
 from safetensors.torch import save_file
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 SLOW = 600_000
 """Milliseconds that a step of the engine may take on a busy machine."""
