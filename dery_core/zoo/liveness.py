@@ -48,8 +48,16 @@ def live_values(trace: Trace, most: int) -> dict[int, tuple[int, ...]]:
 
 
 def overwritten(trace: Trace) -> set[int]:
-    """Values that a later operation overwrites in place."""
-    return {old for op in trace.ops for old in op.mutated.values()}
+    """Values that a later operation overwrites in place, themselves or through another that shares
+    their memory."""
+    written: dict[int, int] = {}
+    for index, op in enumerate(trace.ops):
+        written |= {trace.values[old].storage: index for old in op.mutated.values()}
+    return {
+        value
+        for value, recorded in enumerate(trace.values)
+        if recorded.producer < written.get(recorded.storage, -1)
+    }
 
 
 def pooled(trace: Trace) -> set[int]:

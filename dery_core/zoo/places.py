@@ -44,7 +44,8 @@ class Places:
 
     def _part(self, value: int) -> Layout | None:
         recorded = self.trace.values[value]
-        if value in self.found:
+        # no probe looks into a packed tensor
+        if value in self.found and self.found[value].sure:
             return self.found[value].layouts[0]
         if not recorded.rows:
             return None
