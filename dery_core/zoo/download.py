@@ -98,7 +98,9 @@ def _chunks(answer: IO[bytes], url: str, path: Path) -> Iterator[bytes]:
 
 def _undelivered(url: str, path: Path, error: Exception) -> DeryError:
     reason = getattr(error, "reason", None) or first_line(error)
-    return DeryError(f"{url} can't be downloaded ({reason}): connect to the network, or save it as {path}.")
+    return DeryError(
+        f"{url} can't be downloaded ({reason}): connect to the network, or save it as {path}."
+    )
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.nn import functional
 
-from dery_core.zoo.liveness import last_uses
+from dery_core.zoo.liveness import follows_mode, last_uses
 from dery_core.zoo.plan import Cut
 from dery_core.zoo.recorder import BatchInt, Call, Op, Ref, Trace, refs
 from dery_core.zoo.streams import pack, unpack
@@ -195,6 +195,10 @@ class _GraphBuilder:
         self._bind(call.outputs, node)
 
     def _add_op(self, op: Op) -> None:
+        if follows_mode(self.trace, op):
+            raise ValueError(
+                f"a {op.name} between its blocks would not follow train mode: put it in a module of its own"
+            )
         args, kwargs = self._written(op.args), self._written(op.kwargs)
         name = getattr(op.function, "__name__", "")
         if op.function is None:

@@ -60,6 +60,25 @@ def overwritten(trace: Trace) -> set[int]:
     }
 
 
+def follows_mode(trace: Trace, op: Op) -> bool:
+    """Whether the operation, recorded in eval mode, has another argument in train mode: only the module
+    that it stands in knows which."""
+    if op.name in ("batch_norm", "instance_norm"):
+        return len(op.inputs) > 2 and op.depends
+    if op.name != "scaled_dot_product_attention":
+        return False
+    module = trace.calls[op.call].module
+    rates = [getattr(child, "p", 0) for child in module.children() if "Dropout" in type(child).__name__]
+    rates += [rate for name, rate in vars(module).items() if "drop" in name and isinstance(rate, float)]
+    return any(rates)
+
+
+def unopened(trace: Trace) -> set[int]:
+    """Positions inside modules that hold an operation which `follows_mode`."""
+    calls = [trace.calls[op.call] for op in trace.ops if op.call and follows_mode(trace, op)]
+    return {position for call in calls for position in range(call.start + 1, call.end)}
+
+
 def pooled(trace: Trace) -> set[int]:
     """Values without image positions, because a global pooling took them away: what gates (squeeze
     and excitation) and heads work on. A map that strides have shrunk to 1×1 isn't one."""

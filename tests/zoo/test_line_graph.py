@@ -462,9 +462,14 @@ def test_what_follows_the_batch_size_in_no_linear_way_is_refused(model: nn.Modul
 
 
 def test_a_node_does_not_overwrite_what_it_takes_through_a_view() -> None:
+    class OverwritingBlock(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flatten(2).relu_().unflatten(2, (16, 16)))
+
     class Overwriting(Net):
-        def between(self, x: Tensor) -> Tensor:
-            return x.flatten(2).relu_().unflatten(2, (16, 16))
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks[1] = OverwritingBlock(8)
 
     graph = line_graph(Overwriting(), SIZE)
     tensor = _images(2)
@@ -542,3 +547,17 @@ def test_other_functional_dropouts_follow_the_mode(dropout: Callable[..., Tensor
     for module in modules:
         composed = module(composed)
     assert torch.equal(composed, expected)
+
+
+def test_a_batch_norm_that_would_not_follow_the_mode_is_refused() -> None:
+    class Functional(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(8))
+            self.register_buffer("variance", torch.ones(8))
+
+        def between(self, x: Tensor) -> Tensor:
+            return F.batch_norm(x, self.mean, self.variance, training=self.training)
+
+    with pytest.raises(DeryError, match="^mynet can't be cut: a batch_norm .* train mode.*\\.$"):
+        line_graph(Functional(), SIZE, "mynet")
