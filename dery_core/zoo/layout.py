@@ -60,7 +60,7 @@ class Layout(Value):
             self._check_parts()
 
     def _check_parts(self) -> None:
-        for name, value in _totals(self.parts).items():
+        for name, value in zip(("channels", "height", "width", "prefix"), _totals(self.parts), strict=True):
             if getattr(self, name) != value:
                 raise DeryError(
                     f"{name} of the streams is {getattr(self, name)}, but its parts give {value}."
@@ -74,7 +74,7 @@ class Layout(Value):
     @classmethod
     def of_parts(cls, parts: Sequence["Layout"]) -> Self:
         """The layout of several tensors packed into one."""
-        return cls("streams", parts=tuple(parts), **_totals(parts))
+        return cls("streams", *_totals(parts), parts=tuple(parts))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,15 +107,11 @@ class Layout(Value):
         return f"{grid} × {self.channels}" if self.kind == "map_last" else f"{self.channels} × {grid}"
 
 
-def _totals(parts: Sequence[Layout]) -> dict[str, int]:
-    """What streams of these parts have in all."""
+def _totals(parts: Sequence[Layout]) -> tuple[int, int, int, int]:
+    """Channels, height, width and prefix of streams of these parts."""
     finest = max(parts, key=lambda part: part.height * part.width)
-    return {
-        "channels": sum(part.channels for part in parts),
-        "height": finest.height,
-        "width": finest.width,
-        "prefix": max(part.prefix for part in parts),
-    }
+    channels = sum(part.channels for part in parts)
+    return channels, finest.height, finest.width, max(part.prefix for part in parts)
 
 
 def _is_permutation(order: Sequence[tuple[int, int]], count: int) -> bool:
