@@ -13,8 +13,9 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.job_pool import Result
-from benchmarks.line_graph_trials import LIMIT, family
+from benchmarks.line_graph_trials import LIMIT
 from dery_core.units import quantity
+from dery_core.zoo.architecture import family_of
 
 ENOUGH = 5
 WHY = {
@@ -126,10 +127,10 @@ def _families_summary(results: Results) -> str:
 def _families_table(results: Results) -> str:
     coverage = _coverage(results.structure)
     rows = []
-    for name, row in sorted(results.families.items(), key=lambda item: family(item[0])):
-        cut, total = coverage[family(name)]
+    for name, row in sorted(results.families.items(), key=lambda item: family_of(item[0])):
+        cut, total = coverage[family_of(name)]
         state = "refused" if "refusal" in row else "not run" if "missing" in row else "failed"
-        cells = [family(name), f"`{name}`"]
+        cells = [family_of(name), f"`{name}`"]
         if "nodes" in row:
             cells += [
                 "×".join(map(str, row["input_size"][1:])),
@@ -185,7 +186,7 @@ def _random_summary(results: Results, most_params: int) -> str:
         f"this machine's memory three times. **Bit-equal: {_count(rows, _equal)} of {len(rows)}; "
         f"at least {ENOUGH} cuts: {_count(rows, _enough)}.** {reduced} ran on a smaller input than "
         f"the default one, where an image costs more than {quantity(LIMIT)} MACs. They are of "
-        f"{len({family(name) for name in rows})} families."
+        f"{len({family_of(name) for name in rows})} families."
     )
 
 
@@ -235,8 +236,8 @@ def _reasons(rows: dict[str, Result]) -> str:
 
 def _coverage(rows: dict[str, Result]) -> dict[str, tuple[int, int]]:
     """Architectures of every family that have enough cuts, and all of them."""
-    total = Counter(family(name) for name in rows)
-    cut = Counter(family(name) for name, row in rows.items() if _enough(row))
+    total = Counter(family_of(name) for name in rows)
+    cut = Counter(family_of(name) for name, row in rows.items() if _enough(row))
     return defaultdict(lambda: (0, 0), {name: (cut[name], total[name]) for name in total})
 
 

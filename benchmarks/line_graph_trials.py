@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dery_core.errors import DeryError
 from dery_core.zoo import LineGraph, count_macs, line_graph
+from dery_core.zoo.architecture import family_of
 
 Result = dict[str, Any]
 Options = dict[str, Any]
@@ -26,20 +27,15 @@ _DROPS: tuple[Options, ...] = (
     {"drop_rate": 0.2},
     {},
 )
-_BATCHES = (2, 1)
-
-
-def family(architecture: str) -> str:
-    """The file of timm that defines the architecture."""
-    module: str = timm.model_entrypoint(architecture).__module__
-    return module.rsplit(".", 1)[-1]
+# neither is among those that the engine records
+_BATCHES = (3, 1)
 
 
 def sizes(architecture: str) -> Result:
     """Parameters and MACs of the whole network at its default input size, on the meta device."""
     model, images = _on_meta(architecture)
     return {
-        "family": family(architecture),
+        "family": family_of(architecture),
         "input_size": list(images.shape[1:]),
         "params": sum(p.numel() for p in model.parameters()),
         "macs": count_macs(model, images),

@@ -28,9 +28,10 @@ import timm
 
 from benchmarks.job_pool import Cache, Job, Result, run_jobs
 from benchmarks.line_graph_report import Results, report
-from benchmarks.line_graph_trials import family, run_trial
+from benchmarks.line_graph_trials import run_trial
 from dery_core.files import digest, write_text
 from dery_core.progress import TerminalProgress
+from dery_core.zoo.architecture import family_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "dery" / "line_graphs.jsonl"
@@ -112,7 +113,7 @@ def smallest(kept: Kept) -> list[str]:
     """The network with the fewest parameters of every family, timm's test models left out."""
     best: dict[str, str] = {}
     for name in sorted(_earnest(), key=lambda name: kept.params(name)):
-        best.setdefault(family(name), name)
+        best.setdefault(family_of(name), name)
     return [best[name] for name in sorted(best)]
 
 
@@ -142,7 +143,7 @@ def catalogue(results: Results) -> str:
         cut = results.structure[name]
         whole = ["x".join(map(str, size["input_size"])), size["params"], size["macs"]]
         found = [cut.get(key, "") for key in ("nodes", "streams", "refusal")]
-        writer.writerow([name, family(name), *whole, *found])
+        writer.writerow([name, family_of(name), *whole, *found])
     return text.getvalue()
 
 

@@ -2,16 +2,17 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from dery_core.errors import DeryError
+from dery_core.errors import Cancelled, DeryError, first_line
 from dery_core.zoo.costs import chain_params
 from dery_core.zoo.cutting import plan_cuts
+from dery_core.zoo.download import cached_weights
 from dery_core.zoo.emitting import Emitter
 from dery_core.zoo.graph_cache import GraphCache
 from dery_core.zoo.layout import Layout
@@ -22,11 +23,12 @@ from dery_core.zoo.plan import Cut, Plan
 from dery_core.zoo.probing import probe_layout, quadrant_features, quadrant_inputs
 from dery_core.zoo.recorder import BatchDependence, Ref, Trace, merge_batches, record
 from dery_core.zoo.sketching import device_of, sketch, twin
+from dery_core.zoo.zoo import Zoo, pretrained_name
 
-if TYPE_CHECKING:
-    from dery_core.zoo.zoo import Zoo
-
-_BATCHES = (2, 1)
+# no neighbours: between those every integer is linear in the batch size
+_BATCHES = (2, 5)
+# neither is recorded, so that what follows the batch size in a way not understood shows
+_CHECKED = (1, 3)
 _GRAPHS = GraphCache(limit=2 * 10**9)
 
 
@@ -37,7 +39,7 @@ def line_graph(
 
     The model is left as it is: the nodes hold copies of its modules, in eval mode, and a module used
     in several nodes becomes several. Composed they equal the model bit for bit, checked here on the
-    given weights with one image and on perturbed ones with two. DeryError, with the reason, for a
+    given weights with one image and on perturbed ones with three. DeryError, with the reason, for a
     network that can't be cut so.
 
     What a node's `macs` count is what the model runs between its two cuts, so they sum to the
@@ -48,15 +50,34 @@ def line_graph(
     on the meta device, and where the operations leave a layout open it is the likeliest.
     """
     name = name or type(model).__name__
+    try:
+        # tensors made in inference mode have no versions, by which changes in place are told
+        with torch.inference_mode(False):
+            return _line_graph(model, input_size, name, check)
+    except (DeryError, Cancelled, MemoryError):
+        raise
+    except Exception as error:  # whatever the network raises, and torch when it is copied or written down
+        raise DeryError(_failure(error, name, input_size)) from error
+
+
+def _line_graph(model: nn.Module, input_size: tuple[int, int, int], name: str, check: bool) -> LineGraph:
     check = check and device_of(model).type != "meta"
     # going through train mode drops what some networks precompute from their weights for eval mode
-    fresh = copy.deepcopy(model) if check else sketch(model)[0]
+    try:
+        fresh = copy.deepcopy(model) if check else sketch(model)[0]
+    except RuntimeError as error:
+        if _needed_memory(error) is not None:
+            raise
+        raise DeryError(
+            f"{name} can't be cut: it can't be copied, for it keeps a tensor that it computed "
+            f"({first_line(error)}): give a network that hasn't run."
+        ) from error
     fresh.train()
     fresh.eval()
     trace = _trace(fresh, input_size, name)
-    plan, layouts = _plan(trace, fresh, input_size)
+    plan, layouts, refused = _plan(trace, fresh, input_size)
     if len(plan.cuts) < 2:
-        raise DeryError(f"{name} can't be cut: {_reason(plan)}.")
+        raise DeryError(f"{name} can't be cut: {_reason(plan, refused)}.")
     macs = _macs(trace, plan)
     if 2 * macs[-1] > sum(macs):
         raise DeryError(
@@ -73,7 +94,7 @@ def line_graph(
     return LineGraph(name, input_size, tuple(nodes), head, (Layout("map", *input_size), *layouts))
 
 
-def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
+def zoo_line_graph(zoo: Zoo, name: str) -> LineGraph:
     """The line graph of a zoo's model with its trained weights.
 
     One built before in this process comes from memory, unless the zoo's entry or the weight file has
@@ -84,10 +105,10 @@ def zoo_line_graph(zoo: "Zoo", name: str) -> LineGraph:
     def build() -> LineGraph:
         return line_graph(zoo.build(name), model.input_size, name)
 
-    path = zoo.weights_path(name)
     try:
+        path = zoo.weights_path(name) or cached_weights(pretrained_name(model))
         state = path and (str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size)
-    except OSError:  # building tells what is wrong with it
+    except (OSError, DeryError):  # building tells what is wrong with it
         return build()
     return _GRAPHS.get((json.dumps(model.to_dict(), sort_keys=True), state), build)
 
@@ -98,9 +119,11 @@ def _trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
     try:
         trace = _sketched_trace(model, size)
     except Exception as error:  # whatever the network raises without numbers
+        if isinstance(error, BatchDependence) and not real:
+            raise DeryError(f"{name} can't be cut: {error}.") from error
         if not real:
             raise DeryError(
-                f"{name} can't be cut without running it on real numbers: {_first_line(error)}."
+                f"{name} can't be cut without running it on real numbers: {first_line(error)}."
             ) from error
         trace = _real_trace(model, size, name)
     if not isinstance(trace.output, Ref):
@@ -142,22 +165,26 @@ def _run(model: nn.Module, images: Tensor, name: str) -> Tensor:
         with torch.no_grad():
             logits: Tensor = model(images)
     except Exception as error:  # whatever the network raises
+        if _needed_memory(error) is not None:
+            raise
         size = "×".join(map(str, images.shape[1:]))
-        raise DeryError(f"{name} doesn't run on an input of {size}: {_first_line(error)}.") from error
+        raise DeryError(f"{name} doesn't run on an input of {size}: {first_line(error)}.") from error
     return logits
 
 
-def _plan(trace: Trace, model: nn.Module, size: tuple[int, int, int]) -> tuple[Plan, list[Layout]]:
-    """Cuts, and the layout at each. A probe decides where shapes and operations leave it open;
-    a cut whose positions turn out to be no image grid is given up, and the rest planned anew."""
+def _plan(trace: Trace, model: nn.Module, size: tuple[int, int, int]) -> tuple[Plan, list[Layout], bool]:
+    """Cuts, the layout at each, and whether any was given up. A probe decides where shapes and operations
+    leave a layout open; a cut whose positions turn out to be no image grid is given up, and the rest
+    planned anew."""
     prefix = getattr(model, "num_prefix_tokens", 0)
     known: dict[int, Layout | None] = {}
     device = device_of(model)
     while True:
-        plan = plan_cuts(trace, prefix, frozenset(v for v, layout in known.items() if layout is None))
+        refused = frozenset(v for v, layout in known.items() if layout is None)
+        plan = plan_cuts(trace, prefix, refused)
         if not _is_open(plan, known) or device.type == "meta":
             layouts = [known.get(cut.values[0]) or cut.layouts[0] for cut in plan.cuts]
-            return plan, layouts
+            return plan, layouts, bool(refused)
         modules, _ = _emit(trace, twin(model), plan)
         features = quadrant_features(modules[:-1], quadrant_inputs(size, device))
         for cut, tensor in zip(plan.cuts, features, strict=True):
@@ -192,18 +219,22 @@ def _macs(trace: Trace, plan: Plan) -> list[int]:
 def _check(model: nn.Module, modules: Sequence[nn.Module], size: tuple[int, int, int], name: str) -> None:
     """Whether the modules, which share the model's parameters, compose to it. The model is not the
     same afterwards."""
-    for perturbed, batch in ((False, 1), (True, 2)):
+    for perturbed, batch in zip((False, True), _CHECKED, strict=True):
         if perturbed:
             _perturb(model)
         images = _images(size, batch, device_of(model))
         logits = _run(twin(model), images, name)
-        with torch.no_grad():
-            for module in modules:
-                images = twin(module)(images)
+        wrong = f"{name} can't be cut: its nodes put together don't give the network's own output"
+        try:
+            with torch.no_grad():
+                for module in modules:
+                    images = twin(module)(images)
+        except RuntimeError as error:
+            if _needed_memory(error) is not None:
+                raise
+            raise DeryError(f"{wrong} on a batch of {batch} ({first_line(error)}).") from error
         if not torch.equal(images, logits):
-            raise DeryError(
-                f"{name} can't be cut: its nodes put together don't give the network's own output."
-            )
+            raise DeryError(f"{wrong} on a batch of {batch}.")
 
 
 def _perturb(model: nn.Module) -> None:
@@ -216,7 +247,9 @@ def _perturb(model: nn.Module) -> None:
             parameter.add_(noise.to(parameter.device, parameter.dtype))
 
 
-def _reason(plan: Plan) -> str:
+def _reason(plan: Plan, refused: bool) -> str:
+    if refused:
+        return "between its blocks the image's positions are in another order than that of a grid"
     if len(plan.cuts) == 1 and len(plan.units[0]) == 1:
         return "it has only one block before its head, and at least 2 are needed"
     return (
@@ -224,5 +257,26 @@ def _reason(plan: Plan) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+def _failure(error: Exception, name: str, size: tuple[int, int, int]) -> str:
+    needed = _needed_memory(error)
+    if needed is None:
+        return f"{name} can't be cut: {first_line(error)}."
+    return (
+        f"{name} can't be cut: on an input of {'×'.join(map(str, size))} it needs {needed}: "
+        "give a smaller input size."
+    )
+
+
+def _needed_memory(error: Exception) -> str | None:
+    """How much more torch asked for when there was no memory left; None for any other error."""
+    text = str(error)
+    if asked := re.search(r"tried to allocate (\d+) bytes", text):
+        return f"{int(asked[1]) / 2**30:.1f} GiB of memory at once"
+    if asked := re.search(r"Tried to allocate ([\d.]+ .iB)", text):
+        return f"{asked[1]} of memory at once"
+    too_large = (
+        "out of memory",
+        "Storage size calculation overflowed",
+        "numel: integer multiplication overflow",
+    )
+    return "more memory than there is" if any(part in text for part in too_large) else None

@@ -6,7 +6,7 @@ from typing import Any
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.line_graph import LineGraph, Node
 
-EXACT = "bit-equal to the network on the given weights and on perturbed ones, with one image and with two"
+EXACT = "bit-equal to the network on the given weights with one image, and on perturbed ones with three"
 """What `line_graph` has proved of every graph that it gives."""
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 from torch.nn import functional
 
-from dery_core.zoo.liveness import last_uses
+from dery_core.zoo.liveness import follows_mode, last_uses
 from dery_core.zoo.plan import Cut
 from dery_core.zoo.recorder import BatchInt, Call, Op, Ref, Trace, refs
 from dery_core.zoo.streams import pack, unpack
@@ -24,7 +24,9 @@ _DROPOUTS: dict[Any, Callable[..., nn.Module]] = {
     functional.dropout: nn.Dropout,
     functional.dropout1d: nn.Dropout1d,
     functional.dropout2d: nn.Dropout2d,
+    functional.dropout3d: nn.Dropout3d,
     functional.alpha_dropout: nn.AlphaDropout,
+    functional.feature_alpha_dropout: nn.FeatureAlphaDropout,
 }
 
 
@@ -166,8 +168,9 @@ class _GraphBuilder:
                 self._add_op(step.op)
         results = [self._value(value) for value in wanted.values]
         if wanted.packed:
-            self.root["pack"] = pack([self.trace.values[value] for value in wanted.values])
-            results = [self.graph.call_module("pack", (results,))]
+            name = self._unused("pack")
+            self.root[name] = pack([self.trace.values[value] for value in wanted.values])
+            results = [self.graph.call_module(name, (results,))]
         self.graph.output(results[0])
         module = fx.GraphModule(self.root, self.graph, class_name="Stretch")
         for name, (tensor, persistent) in self.buffers.items():
@@ -181,8 +184,9 @@ class _GraphBuilder:
         if not given.packed:
             self.env[given.values[0]] = self.input
             return
-        self.root["unpack"] = unpack([self.trace.values[value] for value in given.values])
-        node = self.graph.call_module("unpack", (self.input,))
+        name = self._unused("unpack")
+        self.root[name] = unpack([self.trace.values[value] for value in given.values])
+        node = self.graph.call_module(name, (self.input,))
         self._bind([Ref(value) for value in given.values], node)
 
     def _add_call(self, call: Call) -> None:
@@ -191,6 +195,10 @@ class _GraphBuilder:
         self._bind(call.outputs, node)
 
     def _add_op(self, op: Op) -> None:
+        if follows_mode(self.trace, op):
+            raise ValueError(
+                f"a {op.name} between its blocks would not follow train mode: put it in a module of its own"
+            )
         args, kwargs = self._written(op.args), self._written(op.kwargs)
         name = getattr(op.function, "__name__", "")
         if op.function is None:
@@ -213,9 +221,15 @@ class _GraphBuilder:
         assert op.function is not None
         bound = inspect.signature(op.function).bind(*args, **kwargs)
         bound.apply_defaults()
-        name = f"dropout_{len(self.root)}"
+        name = self._unused(f"dropout_{len(self.root)}")
         self.root[name] = _DROPOUTS[op.function](bound.arguments["p"], bound.arguments["inplace"])
         return self.graph.call_module(name, (bound.arguments["input"],))
+
+    def _unused(self, name: str) -> str:
+        """The name, with underscores until the network has nothing so called."""
+        while hasattr(self.model, name):
+            name += "_"
+        return name
 
     def _bind(self, outputs: Any, node: fx.Node) -> None:
         if isinstance(outputs, Ref):
@@ -251,7 +265,7 @@ class _GraphBuilder:
         name = recorded.attribute
         if name is None:
             assert recorded.constant is not None
-            name = f"constant_{value}"
+            name = self._unused(f"constant_{value}")
             self.root[name] = recorded.constant
             self.buffers[name] = (recorded.constant, False)
         else:

@@ -36,12 +36,35 @@ class Layout(Value):
     parts: tuple["Layout", ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            if getattr(self, name) < 1:
+                raise DeryError(f"{name} of a layout is {getattr(self, name)}, and must be at least 1.")
+        for name in ("prefix", "windows"):
+            if getattr(self, name) < 0:
+                raise DeryError(f"{name} of a layout is {getattr(self, name)}, and must be at least 0.")
+        if self.order and self.kind != "tokens":
+            raise DeryError(f"order belongs to a layout of kind 'tokens', not '{self.kind}'.")
+        if self.prefix and self.kind not in ("tokens", "streams"):
+            raise DeryError(f"prefix belongs to a layout of kind 'tokens', not '{self.kind}'.")
+        if self.kind == "vector" and (self.height, self.width) != (1, 1):
+            raise DeryError(f"height and width of a vector are {self.height}×{self.width}, and must be 1×1.")
         if self.order and not _is_permutation(self.order, self.height * self.width):
             raise DeryError(f"order {list(self.order)} doesn't run over {self.height}×{self.width} tokens.")
         if self.windows and (self.prefix or self.kind != "tokens"):
             raise DeryError("windows divide tokens that have no class or register tokens among them.")
+        if self.windows and self.height * self.width % self.windows:
+            raise DeryError(f"{self.windows} windows don't divide {self.height}×{self.width} tokens.")
         if bool(self.parts) != (self.kind == "streams"):
             raise DeryError("parts belong to a layout of kind 'streams', and such a layout needs some.")
+        if self.parts:
+            self._check_parts()
+
+    def _check_parts(self) -> None:
+        for name, value in zip(("channels", "height", "width", "prefix"), _totals(self.parts), strict=True):
+            if getattr(self, name) != value:
+                raise DeryError(
+                    f"{name} of the streams is {getattr(self, name)}, but its parts give {value}."
+                )
 
     @classmethod
     def vector(cls, channels: int) -> Self:
@@ -51,10 +74,7 @@ class Layout(Value):
     @classmethod
     def of_parts(cls, parts: Sequence["Layout"]) -> Self:
         """The layout of several tensors packed into one."""
-        finest = max(parts, key=lambda part: part.height * part.width)
-        channels = sum(part.channels for part in parts)
-        prefix = max(part.prefix for part in parts)
-        return cls("streams", channels, finest.height, finest.width, prefix, parts=tuple(parts))
+        return cls("streams", *_totals(parts), parts=tuple(parts))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,7 +107,16 @@ class Layout(Value):
         return f"{grid} × {self.channels}" if self.kind == "map_last" else f"{self.channels} × {grid}"
 
 
+def _totals(parts: Sequence[Layout]) -> tuple[int, int, int, int]:
+    """Channels, height, width and prefix of streams of these parts."""
+    finest = max(parts, key=lambda part: part.height * part.width)
+    channels = sum(part.channels for part in parts)
+    return channels, finest.height, finest.width, max(part.prefix for part in parts)
+
+
 def _is_permutation(order: Sequence[tuple[int, int]], count: int) -> bool:
+    if any(size < 1 or step < 1 for size, step in order):
+        return False
     expected = 1
     for size, step in sorted(order, key=lambda axis: axis[1]):
         if step != expected:

@@ -30,6 +30,9 @@ class LineGraph:
 
     Cut c lies before node c; cut 0 is the input image, cut L what the head receives.
     `layouts` has L + 1 entries, one a cut.
+
+    In train mode too, under one seed, but where a network drops out from a value made of weights alone
+    that several nodes read: each of them draws anew.
     """
 
     name: str

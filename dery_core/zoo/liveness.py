@@ -48,8 +48,35 @@ def live_values(trace: Trace, most: int) -> dict[int, tuple[int, ...]]:
 
 
 def overwritten(trace: Trace) -> set[int]:
-    """Values that a later operation overwrites in place."""
-    return {old for op in trace.ops for old in op.mutated.values()}
+    """Values that a later operation overwrites in place, themselves or through another that shares
+    their memory."""
+    written: dict[int, int] = {}
+    for index, op in enumerate(trace.ops):
+        written |= {trace.values[old].storage: index for old in op.mutated.values()}
+    return {
+        value
+        for value, recorded in enumerate(trace.values)
+        if recorded.producer < written.get(recorded.storage, -1)
+    }
+
+
+def follows_mode(trace: Trace, op: Op) -> bool:
+    """Whether the operation, recorded in eval mode, has another argument in train mode: only the module
+    that it stands in knows which."""
+    if op.name in ("batch_norm", "instance_norm"):
+        return len(op.inputs) > 2 and op.depends
+    if op.name != "scaled_dot_product_attention":
+        return False
+    module = trace.calls[op.call].module
+    rates = [getattr(child, "p", 0) for child in module.children() if "Dropout" in type(child).__name__]
+    rates += [rate for name, rate in vars(module).items() if "drop" in name and isinstance(rate, float)]
+    return any(rates)
+
+
+def unopened(trace: Trace) -> set[int]:
+    """Positions inside modules that hold an operation which `follows_mode`."""
+    calls = [trace.calls[op.call] for op in trace.ops if op.call and follows_mode(trace, op)]
+    return {position for call in calls for position in range(call.start + 1, call.end)}
 
 
 def pooled(trace: Trace) -> set[int]:

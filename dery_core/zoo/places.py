@@ -5,7 +5,7 @@ import math
 from dery_core.zoo.axes import Axes, follow_axes
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.layout_rules import found_layouts, token_layout
-from dery_core.zoo.liveness import live_values, overwritten, pooled
+from dery_core.zoo.liveness import live_values, overwritten, pooled, unopened
 from dery_core.zoo.plan import Cut
 from dery_core.zoo.recorder import RecordedTensor, Trace
 
@@ -24,8 +24,9 @@ class Places:
         self.barred = overwritten(trace) | refused | {0}
         self.single: dict[int, Cut] = {}
         self.packed: dict[int, Cut] = {}
+        within = unopened(trace)
         for position, values in live_values(trace, MOST_STREAMS).items():
-            if self.barred.isdisjoint(values):
+            if position not in within and self.barred.isdisjoint(values):
                 self._add(position, values)
 
     def _add(self, position: int, values: tuple[int, ...]) -> None:
@@ -44,7 +45,8 @@ class Places:
 
     def _part(self, value: int) -> Layout | None:
         recorded = self.trace.values[value]
-        if value in self.found:
+        # no probe looks into a packed tensor
+        if value in self.found and self.found[value].sure:
             return self.found[value].layouts[0]
         if not recorded.rows:
             return None

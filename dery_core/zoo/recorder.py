@@ -39,8 +39,9 @@ class RecordedTensor:
 
     `rows` is how many rows of the first axis each image has, whatever the batch size: 1 where that
     axis is the batch, more where windows were folded into it, 0 where it has nothing to do with it.
-    `strides` are in memory. `attribute` is the model's name
-    for a parameter or buffer; `constant` holds any other tensor that no recorded operation made.
+    `strides` are in memory, which the value shares with all that have the same `storage`: the first
+    of them. `attribute` is the model's name for a parameter or buffer; `constant` holds any other tensor
+    that no recorded operation made.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +49,7 @@ class RecordedTensor:
     dtype: torch.dtype
     producer: int
     depends: bool
+    storage: int
     rows: int = 0
     attribute: str | None = None
     constant: Tensor | None = None
@@ -182,21 +184,30 @@ class _Recorder(TorchFunctionMode):
             # dropout in eval mode gives back its input: keep the two apart, train mode does
             out = out.detach()
             made = [out]
-        self._add(function, given, out, made, changed)
+        self._add(function, given, out, tensors, made, changed)
         self.ops[-1].macs = macs
         return out
 
-    def _add(self, function: Any, given: Any, out: Any, made: list[Tensor], changed: list[Tensor]) -> None:
+    def _add(
+        self,
+        function: Any,
+        given: Any,
+        out: Any,
+        tensors: list[Tensor],
+        made: list[Tensor],
+        changed: list[Tensor],
+    ) -> None:
         inputs = tuple(refs(given))
         index = len(self.ops)
         depends = any(self.values[value].depends for value in inputs)
         mutated = {}
         for tensor in changed:
             old = self.known[tensor]
-            mutated[self._define(tensor, index, depends)] = old
+            storage = self.values[old].storage
+            mutated[self._define(tensor, index, depends, storage)] = old
         for tensor in made:
             if not any(tensor is other for other in changed):
-                self._define(tensor, index, depends)
+                self._define(tensor, index, depends, self._shared(tensor, tensors))
         args, kwargs = given
         self.ops.append(
             Op(function, args, kwargs, self._encode(out), self.stack[-1], inputs, mutated, depends)
@@ -219,18 +230,31 @@ class _Recorder(TorchFunctionMode):
             call = self.calls[self.stack[-1]]
             if len(self.ops) == call.start and isinstance(output, Tensor) and not _is_identity(module):
                 given = self._encode(((output,), {}))
-                output = output.detach()
-                self._add(None, given, output, [output], [])
+                source, output = output, output.detach()
+                self._add(None, given, output, [source], [output], [])
             call.end = len(self.ops)
             call.outputs = self._encode(output)
             self.stack.pop()
             return output
 
-    def _define(self, tensor: Tensor, producer: int, depends: bool, **origin: Any) -> int:
+    def _shared(self, tensor: Tensor, others: list[Tensor]) -> int | None:
+        """The storage that the tensor shares with one of the others. Compared while all are alive: a freed
+        storage's address may come back as another's."""
+        with torch._C.DisableTorchFunction():
+            address = _address(tensor)
+            for other in others:
+                if address is not None and _address(other) == address:
+                    return self.values[self.known[other]].storage
+        return None
+
+    def _define(
+        self, tensor: Tensor, producer: int, depends: bool, storage: int | None = None, **origin: Any
+    ) -> int:
         self.known[tensor] = len(self.values)
         strides = tensor.stride() if tensor.layout is torch.strided else ()
+        storage = len(self.values) if storage is None else storage
         self.values.append(
-            RecordedTensor(tuple(tensor.shape), strides, tensor.dtype, producer, depends, **origin)
+            RecordedTensor(tuple(tensor.shape), strides, tensor.dtype, producer, depends, storage, **origin)
         )
         return len(self.values) - 1
 
@@ -257,6 +281,10 @@ def _is_identity(module: nn.Module) -> bool:
     return type(module) is nn.Identity
 
 
+def _address(tensor: Tensor) -> int | None:
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else None
+
+
 def _tensors(tree: Any) -> list[Tensor]:
     found: dict[int, Tensor] = {}
 
@@ -275,10 +303,10 @@ class BatchDependence(ValueError):
 
 def merge_batches(first: Trace, second: Trace) -> Trace:
     """`first`, with every integer that follows the batch size replaced by a `BatchInt`, and
-    with the second's MACs.
+    with the MACs of one image.
 
-    The two traces are of the same model at two batch sizes. BatchDependence when they don't run
-    the same operations.
+    The two traces are of the same model at two batch sizes, not neighbours: between neighbours every
+    integer is linear. BatchDependence when they don't run the same operations.
     """
     sizes = first.values[0].shape[0], second.values[0].shape[0]
     counts = [(len(trace.ops), len(trace.values), [c.path for c in trace.calls]) for trace in (first, second)]
@@ -308,7 +336,7 @@ def merge_batches(first: Trace, second: Trace) -> Trace:
         if op.function != other.function and op.name != other.name:
             raise BatchDependence("it runs other operations at another batch size")
         op.args, op.kwargs = merge(op.args, other.args), merge(op.kwargs, other.kwargs)
-        op.macs = other.macs
+        op.macs += (1 - sizes[0]) * (other.macs - op.macs) // (sizes[1] - sizes[0])
     for call, twin in zip(first.calls, second.calls, strict=True):
         call.args, call.kwargs = merge(call.args, twin.args), merge(call.kwargs, twin.kwargs)
     return first

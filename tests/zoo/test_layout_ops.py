@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -165,6 +166,31 @@ def test_an_order_that_misses_tokens_is_refused() -> None:
 def test_windows_of_tokens_with_a_class_token_are_refused() -> None:
     with pytest.raises(DeryError, match="class"):
         Layout("tokens", 3, 2, 4, prefix=1, windows=2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"channels": 0}, "channels"),
+        ({"height": -2, "width": -4}, "height"),
+        ({"windows": 3}, "windows"),
+        ({"prefix": -1}, "prefix"),
+        ({"kind": "map", "prefix": 1}, "prefix"),
+        ({"kind": "map_last", "order": WINDOWS}, "order"),
+        ({"order": ((-2, 1), (-4, -2))}, "order"),
+        ({"kind": "vector"}, "height"),
+        ({"kind": "streams", "parts": (Layout("map", 2, 2, 4),)}, "channels"),
+        ({"kind": "streams", "parts": (Layout("map", 3, 2, 2),)}, "width"),
+        ({"kind": "streams", "parts": (Layout("tokens", 3, 2, 4, 1),)}, "prefix"),
+    ],
+    ids=str,
+)
+def test_a_saved_layout_that_contradicts_itself_is_refused_by_its_field(
+    fields: dict[str, Any], named: str
+) -> None:
+    settings: dict[str, Any] = {"kind": "tokens", "channels": 3, "height": 2, "width": 4} | fields
+    with pytest.raises(DeryError, match=named):
+        Layout(**settings)
 
 
 def test_parts_belong_to_streams_only() -> None:

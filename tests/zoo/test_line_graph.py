@@ -1,6 +1,7 @@
 """Line graphs of small hand-made networks: what is special about each, and what can't be cut."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -289,7 +290,7 @@ class PairOfLogits(Net):
 
 class BatchBranch(Net):
     def between(self, x: Tensor) -> Tensor:
-        return x.tanh() if len(x) > 1 else x
+        return x.tanh() if len(x) > 2 else x
 
 
 class HeavyHead(Net):
@@ -432,3 +433,131 @@ def test_nodes_keep_nothing_precomputed_from_the_weights_they_were_cut_with() ->
             parameter.zero_()
     features = torch.randn(2, 8, 16, 16)
     assert torch.equal(node(features), features)
+
+
+class SquareOfBatch(Net):
+    """Linear through any two batch sizes, but not elsewhere."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + x.new_ones(x.shape[0] ** 2).sum()
+
+
+class HalfOfBatch(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return x + x.new_ones(max(x.shape[0] // 2, 1)).sum()
+
+
+class CubicFromThree(Net):
+    """What a line through the recorded batch sizes, and one image, agree with."""
+
+    def between(self, x: Tensor) -> Tensor:
+        batch = x.shape[0]
+        return x + x.new_ones(batch + (batch - 1) * (batch - 2) * (batch - 5) * -1).sum()
+
+
+@pytest.mark.parametrize("model", [SquareOfBatch(), HalfOfBatch(), CubicFromThree()])
+def test_what_follows_the_batch_size_in_no_linear_way_is_refused(model: nn.Module) -> None:
+    with pytest.raises(DeryError, match="^mynet can't be cut: .*batch.*\\.$"):
+        line_graph(model, SIZE, "mynet")
+
+
+def test_a_node_does_not_overwrite_what_it_takes_through_a_view() -> None:
+    class OverwritingBlock(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flatten(2).relu_().unflatten(2, (16, 16)))
+
+    class Overwriting(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks[1] = OverwritingBlock(8)
+
+    graph = line_graph(Overwriting(), SIZE)
+    tensor = _images(2)
+    for module in graph.modules():
+        before = tensor.clone()
+        after = module(tensor)
+        assert torch.equal(tensor, before)
+        tensor = after
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((3, 2**20, 2**20), "needs .*GiB of memory"), ((3, 2**40, 2**40), "more memory than there is")],
+)
+def test_an_input_that_memory_does_not_hold_is_told(size: tuple[int, int, int], words: str) -> None:
+    class Shrinking(Tokens):
+        """Leaves its layout to the probe, without which nothing would be made of that size."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(F.adaptive_avg_pool2d(x, 16))
+
+    with pytest.raises(DeryError, match=f"^mynet can't be cut: .*{words}.*\\.$"):
+        line_graph(Shrinking(torch.arange(256)), size, "mynet")
+
+
+def test_a_network_that_cannot_be_copied_is_told() -> None:
+    model = Net()
+    model.conv.kept = model.conv.weight * 2  # type: ignore[assignment]
+    with pytest.raises(DeryError, match="^mynet can't be cut: it can't be copied"):
+        line_graph(model, SIZE, "mynet")
+
+
+def test_a_network_is_cut_within_inference_mode() -> None:
+    with torch.inference_mode():
+        graph = line_graph(Net(), SIZE)
+    assert [node.name for node in graph.nodes] == ["conv", "blocks.0", "blocks.1"]
+    graph(_images(2)).sum().backward()
+    assert all(p.grad is not None for module in graph.modules() for p in module.parameters())
+
+
+def test_whatever_a_network_raises_becomes_one_sentence() -> None:
+    class Stubborn(Net):
+        def train(self, mode: bool = True) -> "Stubborn":
+            raise AttributeError("no train mode here\nsecond line")
+
+    with pytest.raises(DeryError, match="^mynet can't be cut: no train mode here\\.$"):
+        line_graph(Stubborn(), SIZE, "mynet")
+
+
+def test_tokens_whose_order_left_one_cut_are_not_called_one_block() -> None:
+    class NoBlocks(Tokens):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).flatten(2).transpose(1, 2)
+            assert self.order is not None
+            x = torch.stack([x[:, int(i)] for i in self.order], dim=1)
+            return self.fc(self.mixers[1](self.mixers[0](x)).mean(1))
+
+    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(DeryError, match="positions are in another order"):
+        line_graph(NoBlocks(order), SIZE)
+
+
+@pytest.mark.parametrize("dropout", [F.dropout3d, F.feature_alpha_dropout])
+def test_other_functional_dropouts_follow_the_mode(dropout: Callable[..., Tensor]) -> None:
+    class WithDropout(Net):
+        def between(self, x: Tensor) -> Tensor:
+            return dropout(x[:, None], 0.5, self.training)[:, 0]
+
+    model = WithDropout()
+    modules = [module.train() for module in line_graph(model, SIZE).modules()]
+    torch.manual_seed(1)
+    expected = model.train()(_images(8))
+    torch.manual_seed(1)
+    composed = _images(8)
+    for module in modules:
+        composed = module(composed)
+    assert torch.equal(composed, expected)
+
+
+def test_a_batch_norm_that_would_not_follow_the_mode_is_refused() -> None:
+    class Functional(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(8))
+            self.register_buffer("variance", torch.ones(8))
+
+        def between(self, x: Tensor) -> Tensor:
+            return F.batch_norm(x, self.mean, self.variance, training=self.training)
+
+    with pytest.raises(DeryError, match="^mynet can't be cut: a batch_norm .* train mode.*\\.$"):
+        line_graph(Functional(), SIZE, "mynet")

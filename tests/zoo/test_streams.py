@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dery_core.errors import DeryError
 from dery_core.zoo import Layout, LineGraph, feature_map, from_feature_map, line_graph, prefix_tokens
 
 SIZE = (3, 16, 16)
@@ -249,3 +250,45 @@ def test_without_check_a_network_of_streams_has_the_same_nodes(model: nn.Module,
     assert [(n.name, n.params, n.macs) for n in drawn.nodes] == [
         (n.name, n.params, n.macs) for n in graph.nodes
     ]
+
+
+def test_streams_in_another_order_are_no_cuts() -> None:
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+
+    class Reordered(TwoResolutions):
+        """The coarse stream's positions as tokens in an order of their own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.ModuleList([Block(6) for _ in range(3)])
+            self.second = nn.ModuleList([Mixer(10) for _ in range(3)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            fine, coarse = self.fine(x), self.coarse(x).flatten(2).transpose(1, 2)
+            coarse = torch.stack([coarse[:, int(i)] for i in order], dim=1)
+            for first, second in zip(self.first, self.second, strict=True):
+                fine, coarse = first(fine), second(coarse)
+                fine, coarse = fine + coarse.mean(), coarse + fine.mean()
+            return self.fc(torch.cat([fine.mean((2, 3)), coarse.mean(1)], dim=1))
+
+    with pytest.raises(DeryError, match="can't be cut"):
+        line_graph(Reordered(), SIZE)
+
+
+def test_a_networks_own_pack_and_unpack_are_kept() -> None:
+    class Named(TwoResolutions):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pack, self.unpack = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps = [self.pack(self.fine(x)), self.coarse(x)]
+            for pair in self.pairs:
+                maps = pair(maps)
+                maps = [self.pack(self.unpack(maps[0])), maps[1]]
+            return self.fc(torch.cat([features.mean((2, 3)) for features in maps], dim=1))
+
+    model = Named().eval()
+    graph = line_graph(model, SIZE)
+    assert any(layout.kind == "streams" for layout in graph.layouts)
+    assert torch.equal(graph(_images(3)), model(_images(3)))
