@@ -290,3 +290,31 @@ def test_an_ascii_terminal_gets_question_marks_and_no_traceback() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 ? 32?32" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["zoo", "add", "resnet18", "--classes", "3"], "--classes describes a network of your own"),
+        (["zoo", "search", "--family", "swim_transformer"], "did you mean .*'swin_transformer'"),
+        (["graph", "nofile.yaml"], "nofile.yaml does not exist"),
+        (["graph", "resnet18", "--json", "."], "is a folder: give --json a file"),
+    ],
+)
+def test_words_that_do_not_fit_are_told_before_any_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], said: str
+) -> None:
+    status, _, err = run(capsys, *words, "--workspace", str(tmp_path))
+    assert status == 2
+    assert re.search(said, err)
+
+
+def test_a_member_of_unknown_architecture_is_listed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    members = json.loads(EMBEDDED_ZOO.read_text())["models"][:1]
+    path = tmp_path / "zoo.json"
+    path.write_text(json.dumps([{**members[0], "architecture": "nosuch"}]))
+    status, out, _ = run(capsys, "zoo", "list", "--zoo", str(path))
+    assert status == 0
+    assert members[0]["name"] in out

@@ -148,7 +148,7 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
         with atomic_path(weights) as temporary:
             save_file(_apart(tensors), temporary)
         provenance = {**model.provenance, "weights from": source.name, "timm": timm.__version__}
-        kept = {"weights": weights.name, "sha256": sha256(weights), "provenance": provenance}
+        kept: dict[str, Any] = {"weights": weights.name, "sha256": sha256(weights), "provenance": provenance}
         model = dataclasses.replace(model, **kept)
         told = {key: value for key, value in model.to_dict().items() if value not in (None, {}, "")}
         _write_entry(path, {key: value for key, value in told.items() if key != "schema_version"})
@@ -195,7 +195,7 @@ def _check_free(path: Path, name: str) -> None:
 
 def _write_entry(path: Path, entry: dict[str, Any]) -> None:
     # once more: another process may have taken the name while the network was being checked
-    name = entry.get("name", entry.get("timm"))
+    name = str(entry.get("name", entry.get("timm")))
     add_entry(path, entry, EMBEDDED, check=lambda: _check_free(path, name))
 
 

@@ -1,6 +1,7 @@
 """Zoo files: what is read, what is built, and one sentence for each fault."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +337,30 @@ def test_real_zoo_builds_in_float32() -> None:
     assert {p.dtype for p in module.parameters()} == {torch.float32}
     with torch.inference_mode():
         assert torch.isfinite(module(torch.zeros(1, 3, 64, 64))).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"mean": [math.nan, 0.5, 0.5]}, "'mean' is"),
+        ({"std": [math.inf, 1, 1]}, "'std' is"),
+        ({"top1": math.nan}, "'top1' is"),
+        ({"top1": 101}, "'top1' is"),
+        ({"input_size": [3, 5000, 32]}, "sides of at most 4096"),
+    ],
+)
+def test_a_figure_that_can_not_be_is_named(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(DeryError, match=said):
+        ZooModel.from_dict({**TINY, **wrong}, "it")
+
+
+def test_paths_that_can_be_none_get_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.json"
+    path.write_text(json.dumps([{**TINY, "weights": "a\0b"}]))
+    with pytest.raises(DeryError, match="can't be a path"):
+        load_zoo(path).check()
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    for extends in ("a\0b", "loop.json"):
+        path.write_text(json.dumps({"extends": extends, "models": []}))
+        with pytest.raises(DeryError, match="can't be a path"):
+            load_zoo(path)
