@@ -185,14 +185,15 @@ def _code(stage: str) -> str:
 
 
 def _imported(path: Path) -> list[Path]:
-    """The file and all of dery_core.zoo that it imports, directly or not."""
+    """The file and all of dery_core.zoo that it imports, directly or not; zoos and what builds their
+    members left out, for a line graph doesn't follow from them."""
     found = {path}
     waiting = [path]
     while waiting:
         text = waiting.pop().read_text()
         for module in re.findall(r"^from dery_core\.zoo\.(\w+) import", text, re.MULTILINE):
             other = path.with_name(f"{module}.py")
-            if other not in found:
+            if module not in ("zoo", "download", "graph_cache") and other not in found:
                 found.add(other)
                 waiting.append(other)
     return sorted(found)
