@@ -13,19 +13,29 @@ from torch import Tensor
 from dery_core.errors import DeryError
 
 _CHUNK = 1 << 16
+_CONSTANT = 1e-9
+"""A feature varies if its variance is above this share of its mean square."""
 
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """Σ x xᵀ (p, p), Σ x yᵀ (p, q) and Σ |y|² of `rows` rows about some point."""
+    """Σ x xᵀ (p, p), Σ x yᵀ (p, q) and Σ |y|² of `rows` rows about some point; `squares` is Σ x² (p)
+    about the origin."""
 
     rows: int
     xx: Tensor
     xy: Tensor
     yy: float
+    squares: Tensor
 
     def __add__(self, other: "Products") -> "Products":
-        return Products(self.rows + other.rows, self.xx + other.xx, self.xy + other.xy, self.yy + other.yy)
+        return Products(
+            self.rows + other.rows,
+            self.xx + other.xx,
+            self.xy + other.xy,
+            self.yy + other.yy,
+            self.squares + other.squares,
+        )
 
     def error(self, weight: Tensor) -> float:
         """Σ |y - weight x|² for `weight` (q, p)."""
@@ -71,7 +81,7 @@ class Moments:
         xx = self._xx - torch.outer(sum_x, x) - torch.outer(x, sum_x) + n * torch.outer(x, x)
         xy = self._xy - torch.outer(sum_x, y) - torch.outer(x, sum_y) + n * torch.outer(x, y)
         yy = self._yy - 2 * float(sum_y @ y) + n * float(y @ y)
-        return Products(n, xx, xy, yy)
+        return Products(n, xx, xy, yy, self._xx.diagonal())
 
 
 def _sum(total: Tensor, more: Tensor) -> Tensor:
@@ -84,9 +94,10 @@ def ridge(products: Products, penalties: Sequence[float]) -> list[Tensor]:
 
     The penalty is thus the same whatever unit a feature is in.
     """
-    deviation = (products.xx.diagonal() / products.rows).clamp_min(0).sqrt()
-    # A feature that never changes gets weight 0.
-    inverse = torch.where(deviation > 0, 1 / deviation, 0.0)
+    variance = products.xx.diagonal() / products.rows
+    # A feature that never changes gets weight 0: of a constant the difference of sums leaves rounding noise.
+    changes = variance > _CONSTANT * products.squares / products.rows
+    inverse = torch.where(changes, variance, torch.inf).rsqrt()
     correlation = products.xx * torch.outer(inverse, inverse) / products.rows
     values, vectors = torch.linalg.eigh(correlation)
     projected = vectors.T @ (inverse[:, None] * products.xy / products.rows)
@@ -131,7 +142,7 @@ def solve(
     (weight,) = ridge(_products(both, points), [penalties[best]])
     total = _products(held, means).yy
     # Targets that never change are explained by the bias.
-    r2 = 1 - errors[best] / total if total > 1e-12 * test.rows else 1.0
+    r2 = min(1.0, 1 - errors[best] / total) if total > 1e-12 * test.rows else 1.0
     return Solution(weight, tuple(y - weight @ x for x, y in points), penalties[best], r2)
 
 

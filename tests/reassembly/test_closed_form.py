@@ -218,6 +218,38 @@ def test_least_squares_finds_the_weight_behind_groups_of_rows(intercept: bool) -
     assert found.r2 == pytest.approx(1)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.7, -31.3])
+def test_a_feature_that_never_changes_gets_no_weight(value: float) -> None:
+    """Dead channels: the rounding left of their variance must not be divided by."""
+    random = np.random.default_rng(0)
+    groups: list[Moments] = [Moments(), Moments()]
+    for each in groups:
+        x = random.normal(size=(500, 3)).astype(np.float32)
+        y = torch.from_numpy(x[:, :1] + 0.1 * random.normal(size=(500, 1)))
+        x[:, 2] = value
+        for part, wanted in zip(torch.from_numpy(x).split(32), y.split(32), strict=True):
+            each.add(part, wanted)
+    found = solve(groups[:1], groups[1:], (1e-8, 1e-2))
+    assert found.weight[0, 2] == 0
+    assert found.weight[0, 0] == pytest.approx(1, abs=0.05)
+    assert found.r2 == pytest.approx(0.99, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_token_that_is_equal_in_all_images_explains_nothing(seed: int) -> None:
+    """Right behind a ViT's embedding it is: what is wanted of it is then its mean."""
+    random = torch.Generator().manual_seed(seed)
+    token = functional.layer_norm(torch.randn(192, generator=random), (192,))
+    kept, held = Moments(), Moments()
+    for each, batches in ((kept, 26), (held, 6)):
+        for _ in range(batches):
+            each.add(token.expand(32, 192), torch.randn(32, 192, generator=random))
+    found = solve([kept], [held], (1e-8, 1e-2, 1.0))
+    assert not found.weight.any()
+    assert abs(found.r2) < 0.1
+    assert found.biases[0].abs().max() < 0.3
+
+
 def test_the_penalty_grows_where_there_is_nothing_to_find() -> None:
     """40 rows of 30 features that tell nothing: the smallest penalty would fit noise."""
     random = np.random.default_rng(0)
