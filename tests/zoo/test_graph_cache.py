@@ -32,7 +32,7 @@ def test_what_is_done_to_one_graph_does_not_reach_the_next() -> None:
         graph = cache.get("a", lambda: pytest.fail("built twice"))
         assert torch.equal(graph.nodes[0].module(torch.ones(1, 4)), expected)
         with torch.no_grad():
-            graph.nodes[0].module.weight.zero_()
+            graph.nodes[0].module.get_parameter("weight").zero_()
 
 
 def test_the_longest_unused_goes_when_memory_runs_out() -> None:

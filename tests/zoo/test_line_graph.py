@@ -298,7 +298,7 @@ class HeavyHead(Net):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fc = nn.Sequential(nn.Linear(8, 4096), nn.Linear(4096, 512), nn.Linear(512, 4))
+        self.add_module("fc", nn.Sequential(nn.Linear(8, 4096), nn.Linear(4096, 512), nn.Linear(512, 4)))
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,8 @@ def test_without_check_everything_is_the_same_but_the_numbers() -> None:
 
         def between(self, x: Tensor) -> Tensor:
             if self.kept is None:
-                self.kept = torch.arange(8.0)[:, None, None] * self.blocks[0].first.bias[0].detach()
+                bias = self.get_parameter("blocks.0.first.bias")
+                self.kept = torch.arange(8.0)[:, None, None] * bias[0].detach()
             return x + self.kept
 
     model = Caching()
@@ -497,7 +498,7 @@ def test_an_input_that_memory_does_not_hold_is_told(size: tuple[int, int, int], 
 
 def test_a_network_that_cannot_be_copied_is_told() -> None:
     model = Net()
-    model.conv.kept = model.conv.weight * 2  # type: ignore[assignment]
+    model.conv.kept = model.conv.weight * 2
     with pytest.raises(DeryError, match="^mynet can't be cut: it can't be copied"):
         line_graph(model, SIZE, "mynet")
 
@@ -551,6 +552,9 @@ def test_other_functional_dropouts_follow_the_mode(dropout: Callable[..., Tensor
 
 def test_a_batch_norm_that_would_not_follow_the_mode_is_refused() -> None:
     class Functional(Net):
+        mean: Tensor
+        variance: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("mean", torch.zeros(8))
