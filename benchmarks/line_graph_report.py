@@ -18,8 +18,10 @@ from dery_core.units import quantity
 from dery_core.zoo.architecture import family_of
 
 ENOUGH = 5
+# found by hand
 WHY = {
-    # found by hand
+    "csatv2": "its spatial attention multiplies (images, positions) by (positions, images), so images of a "
+    "batch mix and its cost grows with the square of their number; ours is read off batches of 2 and 5",
     "vit_srelpos_small_patch16_224": "its blocks share a position bias that is made from weights alone, "
     "with a dropout of its own: the network draws that once, every node that makes the bias draws it anew",
 }
@@ -162,9 +164,9 @@ def _families_table(results: Results) -> str:
     unseen = [f"`{name}`" for name, row in results.default.items() if "missing" in row]
     late = f"Not run at their default input size: {', '.join(unseen)}." if unseen else ""
     note = f"*Family cut*: architectures of the family with at least {ENOUGH} cuts (last section)."
-    return "\n\n".join(
-        filter(None, [table, note, _reasons(results.families), _fewer(results.families), late])
-    )
+    families = results.families
+    faults = [_reasons(families), _unequal_sums(families, results), _fewer(families), late]
+    return "\n\n".join(filter(None, [table, note, *faults]))
 
 
 def _drops(row: Result) -> str:
@@ -207,7 +209,18 @@ def _structure_summary(results: Results) -> str:
         f"{sum(share > 0.25 for share in shares)} one node holds more than a quarter of the MACs, in "
         f"{sum(share > 0.4 for share in shares)} more than 40 %."
     )
-    return "\n\n".join(filter(None, [text, _fewer(rows)]))
+    return "\n\n".join(filter(None, [text, _unequal_sums(rows, results), _fewer(rows)]))
+
+
+def _unequal_sums(rows: dict[str, Result], results: Results) -> str:
+    lines = []
+    for name, row in rows.items():
+        size = results.sizes[name]
+        if row.get("input_size") == size["input_size"] and not _sums(name, row, results):
+            off = [k for k in ("params", "macs") if row[k] != size[k]]
+            figures = ", ".join(f"{key} {row[key]:,} for {size[key]:,}" for key in off)
+            lines.append(f"- `{name}`: {figures}" + (f": {WHY[name]}" if name in WHY else ""))
+    return "\n".join(lines)
 
 
 def _fewer(rows: dict[str, Result]) -> str:
