@@ -144,5 +144,6 @@ def _run_line(run: Run) -> dict[str, Any]:
             "macs": result.macs,
             "top1_before": result.top1_before,
             "top1": result.top1,
+            "start": result.start or spec.start,
         }
     return line

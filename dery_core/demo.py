@@ -57,6 +57,7 @@ class Tuned(Value):
     top1_before: float
     top1: float
     run: str
+    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ def _tuned(run: Run) -> Tuned:
         result.top1_before,
         result.top1,
         str(run.path),
+        result.start,
     )
 
 
@@ -215,6 +217,7 @@ def print_report(figures: DemoReport) -> None:
 
 
 def outcome(figures: DemoReport) -> str:
-    """Whether the hybrid won, in one honest sentence."""
-    contenders = [Contender(t.name, t.top1, t.params, t.macs) for t in (figures.hybrid, *figures.members)]
+    """Whether the hybrid won against the members that started as it did, in one honest sentence."""
+    alike = [member for member in figures.members if member.start == figures.hybrid.start]
+    contenders = [Contender(t.name, t.top1, t.params, t.macs) for t in (figures.hybrid, *alike)]
     return verdict(contenders[0], contenders[1:], len(load_task(figures.target_task).test))

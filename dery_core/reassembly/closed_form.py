@@ -5,7 +5,6 @@ first to the last, is fitted to predict that from what the hybrid gives so far; 
 fitted to the labels. Blocks stay as they are.
 """
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +32,9 @@ PENALTIES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 KEPT_BYTES = 1 << 30
 """Largest size of what is kept of a hybrid's stage over all images."""
+
+LARGEST_INPUTS = 4096
+"""Seams with more inputs a position stay random: a fit solves for the square of their number."""
 
 _FOLDS = 5
 _BATCH = 32
@@ -75,10 +77,17 @@ class ClosedForm(Value):
 
 class Feed:
     """What the first part of a network gives for some images, batch by batch: kept while it fits
-    `kept_bytes`, computed again from the last kept stage otherwise."""
+    `kept_bytes`, computed again from the last kept stage otherwise. `tick` is told of every batch's
+    images, once a pass over them."""
 
-    def __init__(self, batches: Sequence[Tensor], kept_bytes: int = KEPT_BYTES) -> None:
-        self._start, self._kept_bytes = batches, kept_bytes
+    def __init__(
+        self,
+        batches: Sequence[Tensor],
+        kept_bytes: int = KEPT_BYTES,
+        tick: Callable[[int], None] = lambda images: None,
+    ) -> None:
+        self._start, self._kept_bytes, self._tick = batches, kept_bytes, tick
+        self._images = sum(map(len, batches))
         self._steps: list[Callable[[Tensor], Tensor]] = []
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -86,15 +95,21 @@ class Feed:
             x = batch.clone()  # a block may begin with an in-place operation
             for step in self._steps:
                 x = step(x)
+            self._tick(len(x))
             yield x
+
+    def skip(self) -> None:
+        """Count a pass that isn't needed."""
+        self._tick(self._images)
 
     def then(self, *steps: Callable[[Tensor], Tensor]) -> None:
         """Go on by these steps."""
         self._steps += steps
-        kept, size = [], 0
+        kept, size, left = [], 0, self._images
         for x in self:
-            size += x.nbytes
+            size, left = size + x.nbytes, left - len(x)
             if size > self._kept_bytes:
+                self._tick(left)
                 return
             kept.append(x)
         self._start, self._steps = kept, []
@@ -117,42 +132,52 @@ def fit_closed_form(
     """Set the weights of the hybrid's seams and head from uint8 `images` (n, 3, H, W) and their labels.
 
     Runs in eval mode on the hybrid's device, in memory that doesn't grow with the images beyond
-    `KEPT_BYTES`. The images' order doesn't matter, the batch size only by rounding. `ridge` are the
-    penalties to choose from. Adjoining blocks keep their Identity; a new stem stays random, but for
-    its batch normalisation. Behind an activation a seam predicts the same as without: exact where the
-    features are not negative, as behind a ReLU.
+    twice `KEPT_BYTES` (a stage's input and output). The images' order doesn't matter, the batch size only
+    by rounding. `ridge` are the penalties to choose from. Adjoining blocks keep their Identity; a new
+    stem stays random, but for its batch normalisation. Behind an activation a seam predicts
+    the same as without: exact where the features are not negative, as behind a ReLU.
     DeryError for fewer images than classes, for labels that aren't the head's, and for blocks that give
     values which aren't finite.
     """
-    if len(images) != len(labels) or len(images) < 2:
+    if len(images) != len(labels):
         raise DeryError(f"{len(labels)} labels for {len(images)} images: every image needs a label.")
+    if len(images) < 2:
+        raise DeryError(f"{len(images)} images are too few to fit seams and head: take at least two.")
     check_labels(labels, spec.num_classes)
     order = _by_content(images, labels)
     device = next(hybrid.parameters()).device
     batches = images[order].split(batch_size)
     own = own_features(source_graphs(spec, zoo), spec, batches, device)
-    seams = [seam for seam in hybrid.seams if isinstance(seam, Seam)]
-    tick = Ticker("Closed-form start", (len(seams) + 1) * len(images), "images", report)
+    tick = Ticker("Closed-form start", _passes(hybrid) * len(images), "images", report)
     with torch.no_grad(), evaluating(hybrid):
-        feed = Feed(batches)
+        feed = Feed(batches, tick=tick)
         feed.then(lambda x: preprocess(x.to(device), spec.source))
         if isinstance(hybrid.stem, Stem):
             calibrate(hybrid.stem, feed)
         feed.then(hybrid.stem, hybrid.stages[0])
-        fits = fit_seams(hybrid, spec, feed, own, ridge, tick)
-        head = fit_head(hybrid, feed, labels[order], tick)
+        fits = fit_seams(hybrid, spec, feed, own, ridge)
+        head = fit_head(hybrid, feed, labels[order])
     return ClosedForm(tuple(fits), head.penalty, head.top1, len(images))
+
+
+def _passes(hybrid: Hybrid) -> int:
+    """How often `fit_closed_form` goes over the images: into the stem and through every stage, twice
+    more for every seam (its normalisation, its weights), once more for a stem and for the head."""
+    seams = sum(isinstance(seam, Seam) for seam in hybrid.seams)
+    return 2 + len(hybrid.stages) + 2 * seams + isinstance(hybrid.stem, Stem)
 
 
 def own_features(
     graphs: Mapping[str, LineGraph], spec: HybridSpec, batches: Sequence[Tensor], device: torch.device
 ) -> Own:
-    """What the networks hold at a cut for batches of uint8 images, each with its own preprocessing."""
+    """What the networks hold at a cut for batches of uint8 images, each with its own preprocessing.
+
+    The graphs' nodes go to the device, in eval mode.
+    """
 
     def at(name: str, cut: int) -> tuple[Layout, Iterable[Tensor]]:
         graph = graphs[name]
-        # A copy: others share the graph, and expect it where it is.
-        part = copy.deepcopy(nn.Sequential(*(node.module for node in graph.nodes[:cut]))).to(device).eval()
+        part = nn.Sequential(*(node.module for node in graph.nodes[:cut])).to(device).eval()
         return graph.layouts[cut], (part(preprocess(batch.to(device), spec.model(name))) for batch in batches)
 
     return at
@@ -164,16 +189,15 @@ def fit_seams(
     feed: Feed,
     own: Own,
     penalties: Sequence[float] = PENALTIES,
-    tick: Callable[[int], None] = lambda images: None,
 ) -> list[SeamFit]:
     """Fit every seam of a hybrid in eval mode; `feed`, which begins behind stage 0, ends behind the
-    last stage. `tick` is told of every batch's images, once a seam."""
+    last stage."""
     fits = []
     for seam, stage, block in zip(hybrid.seams, hybrid.stages[1:], spec.blocks[1:], strict=True):
         fit = SeamFit()
         if isinstance(seam, Seam):
             calibrate(seam, feed)
-            fit = _fit_seam(seam, feed, *own(block.model, block.start), penalties, tick)
+            fit = _fit_seam(seam, feed, *own(block.model, block.start), penalties)
         fits.append(fit)
         feed.then(seam, stage)
     return fits
@@ -182,13 +206,18 @@ def fit_seams(
 def calibrate(module: Seam | Stem, feed: Feed) -> None:
     """Give a seam's or stem's batch normalisation the statistics of what it receives, and a neutral
     scale."""
-    norm = module.norm
-    if not isinstance(norm, nn.BatchNorm2d):
-        return
+    if isinstance(module.norm, nn.BatchNorm2d):
+        set_statistics(module.norm, (received(module, module.norm, x) for x in feed))
+    else:
+        feed.skip()
+
+
+def set_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, batches: Iterable[Tensor]) -> None:
+    """Give a batch normalisation the mean and variance of (B, C, …) batches, and a neutral scale."""
     moments = [torch.zeros(norm.num_features, dtype=torch.float64) for _ in range(2)]
     rows = 0
-    for x in feed:
-        given = _rows(received(module, norm, x)).double()
+    for x in batches:
+        given = x.movedim(1, -1).flatten(0, -2).double()
         moments[0] += given.sum(0).cpu()
         moments[1] += given.square().sum(0).cpu()
         rows += len(given)
@@ -199,24 +228,21 @@ def calibrate(module: Seam | Stem, feed: Feed) -> None:
     nn.init.zeros_(norm.bias)
 
 
-def fit_head(
-    hybrid: Hybrid, feed: Feed, labels: Tensor, tick: Callable[[int], None] = lambda images: None
-) -> RidgeHead:
+def fit_head(hybrid: Hybrid, feed: Feed, labels: Tensor) -> RidgeHead:
     """Fit the linear layer of a hybrid's head to the labels; `feed` ends behind the last stage."""
-    head, features = hybrid.head, []
+    head = hybrid.head
     assert isinstance(head, Head)
-    for x in feed:
-        features.append(received(head, head.classifier, x))
-        tick(len(x))
+    features = [received(head, head.classifier, x) for x in feed]
     fitted = fit_ridge_head(torch.cat(features), labels, head.classifier.out_features)
     write_linear(head.classifier, fitted)
     return fitted
 
 
-def write_linear(layer: nn.Linear, fitted: RidgeHead) -> None:
-    """Put a fitted head's weights into a linear layer that has a bias."""
+def write_linear(layer: nn.Linear | nn.Conv2d, fitted: RidgeHead) -> None:
+    """Put a fitted head's weights into a linear layer or 1×1 convolution that has a bias."""
+    assert layer.bias is not None
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(fitted.weight))
+        layer.weight.copy_(torch.from_numpy(fitted.weight).view(layer.weight.shape))
         layer.bias.copy_(torch.from_numpy(fitted.bias))
 
 
@@ -226,12 +252,16 @@ def _fit_seam(
     layout: Layout,
     wanted: Iterable[Tensor],
     penalties: Sequence[float],
-    tick: Callable[[int], None],
 ) -> SeamFit:
     """The convolution predicts the next block's own features, the learned and carried tokens its own
     prefix tokens."""
     if (seam.target.height, seam.target.width) != (layout.height, layout.width):
+        feed.skip()
         return SeamFit(remark=f"left random, as it doesn't give the next block's own {layout}")
+    inputs = seam.conv.weight[0].numel()
+    if inputs > LARGEST_INPUTS:
+        feed.skip()
+        return SeamFit(remark=f"left random, as its {inputs:,} inputs are more than {LARGEST_INPUTS:,}")
     features, tokens = _Sums(1), _Sums(seam.target.prefix)
     for x, y in zip(feed, wanted, strict=True):
         given = received(seam, seam.conv, x)
@@ -239,7 +269,6 @@ def _fit_seam(
         features.add([rows], [feature_map(y, layout).flatten(2).mT])
         if seam.prefix is not None:
             tokens.add(*_tokens(seam, x, prefix_tokens(y, layout)))
-        tick(len(x))
     solution = features.solve(penalties, seam.conv.bias is not None)
     seam.conv.weight.copy_(solution.weight.view_as(seam.conv.weight))
     if seam.conv.bias is not None:
@@ -283,11 +312,6 @@ class _Sums:
 
     def solve(self, penalties: Sequence[float], intercept: bool = True) -> Solution:
         return solve(self.kept, self.held, penalties, intercept)
-
-
-def _rows(image: Tensor) -> Tensor:
-    """(B, C, H, W) → (B·H·W, C)."""
-    return image.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _by_content(images: Tensor, labels: Tensor) -> Tensor:

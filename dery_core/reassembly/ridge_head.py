@@ -15,6 +15,7 @@ from dery_core.errors import DeryError
 PENALTIES = np.logspace(-6, 3, 19)
 """Those tried, relative to the number of images times the features' mean variance."""
 
+_SCORING = "neg_mean_squared_error"
 _LARGEST_SCALE = 100.0
 
 
@@ -48,14 +49,14 @@ def fit_ridge_head(features: Tensor, labels: Tensor, num_classes: int) -> RidgeH
     x = features.double().cpu().numpy()
     y = labels.cpu().numpy()
     variance = float(x.var(axis=0).mean()) or 1.0
-    model = RidgeCV(
-        alphas=PENALTIES * len(x) * variance, scoring="neg_mean_squared_error", store_cv_results=True
-    )
+    targets = np.eye(num_classes)[y]
     # Sums in NumPy's BLAS depend on its threads in the last bit, and those on the machine.
     with threadpool_limits(1, user_api="blas"):
-        model.fit(x, np.eye(num_classes)[y])
-    at = int(np.argmin(np.abs(model.alphas - model.alpha_)))
-    predicted = model.cv_results_[:, :, at]
+        alphas = PENALTIES * len(x) * variance
+        penalty = RidgeCV(alphas=alphas, scoring=_SCORING).fit(x, targets).alpha_
+        # Once more for its predictions: those of all penalties would be large with many classes.
+        model = RidgeCV(alphas=[penalty], scoring=_SCORING, store_cv_results=True).fit(x, targets)
+    predicted = model.cv_results_[:, :, 0]
     scale = _scale(predicted, y)
     return RidgeHead(
         weight=scale * model.coef_,

@@ -24,7 +24,7 @@ from dery_core.training.optimiser import learning_rate, make_optimiser
 from dery_core.training.result import EpochMetrics, Result
 from dery_core.training.seeds import epoch_seed, seeded, shuffled
 from dery_core.training.spec import RunSpec
-from dery_core.training.start import fit_start
+from dery_core.training.start import fit_start, used_start
 from dery_core.training.subject import build_subject
 from dery_core.training.weights import save_subject
 from dery_core.zoo import count_macs
@@ -193,6 +193,7 @@ class _Training:
             epochs=self.history[-1].epoch,
             seconds=self.history[-1].seconds,
             classes=self.task.classes,
+            start=used_start(self.subject, self.spec, len(self.task.classes)),
         )
         save_subject(self.subject, self.spec, result, self.folder / WEIGHTS)
         result.save(self.folder / RESULT)

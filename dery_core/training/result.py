@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dery_core.training.spec import Start
 from dery_core.values import Value
 
 
@@ -24,7 +25,9 @@ class EpochMetrics(Value):
 class Result(Value):
     """A finished fine-tune. `top1_before` and `top1` are percent on the task's test set, before
     training and after the last epoch (no epoch is picked by its test accuracy). `macs` are
-    multiply-accumulates for one image. `classes` are the task's class names."""
+    multiply-accumulates for one image. `classes` are the task's class names.
+    `start` is where the new layers really started from, whatever was asked for; None in results of an
+    earlier version, which didn't say."""
 
     top1_before: float
     top1: float
@@ -34,3 +37,4 @@ class Result(Value):
     epochs: int
     seconds: float
     classes: tuple[str, ...]
+    start: Start | None = None

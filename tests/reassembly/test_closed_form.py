@@ -22,6 +22,7 @@ from dery_core.reassembly import (
     Seam,
     SeamStyle,
     build_hybrid,
+    closed_form,
 )
 from dery_core.reassembly.closed_form import ClosedForm, Feed, fit_closed_form
 from dery_core.reassembly.least_squares import Moments, solve
@@ -200,6 +201,44 @@ def test_what_is_not_kept_is_computed_again() -> None:
     assert results[0] == results[1] == [[4.0] * 3, [20.0] * 2] * 3
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 1 << 20])
+def test_every_pass_over_the_images_is_counted_once(kept_bytes: int) -> None:
+    """Also one that is given up, as its results are too large to be kept."""
+    seen: list[int] = []
+    feed = Feed([torch.ones(3), torch.ones(2)], kept_bytes, seen.append)
+    feed.then(torch.neg)
+    assert sum(seen) == 5
+    feed.skip()
+    assert sum(seen) == 10
+    assert len(list(feed)) == 2
+    assert sum(seen) == 15
+
+
+@pytest.mark.parametrize("style", ["default", "official"])
+def test_a_start_reports_every_batch_of_its_longest_parts_and_ends_at_its_total(
+    zoo: Zoo, spec: HybridSpec, style: str
+) -> None:
+    """ "Stop" is heard where progress is told: in the network's own blocks too, before any seam."""
+    told: list[Progress] = []
+    fitted(replace(spec, seam=SEAM_STYLES[style]), zoo, report=told.append)
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert done[-1] == told[-1].total == 9 * 60
+    assert sum(number <= 2 * 60 for number in done) >= 4
+
+
+def test_a_seam_of_too_many_inputs_is_left_random_and_says_so(
+    zoo: Zoo, spec: HybridSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closed_form, "LARGEST_INPUTS", 1)
+    hybrid, closed = fitted(spec, zoo)
+    assert torch.equal(
+        hybrid.get_parameter("seams.0.conv.weight"),
+        build_hybrid(spec, zoo).get_parameter("seams.0.conv.weight"),
+    )
+    assert "inputs are more than 1" in closed.seams[0].remark
+
+
 @pytest.mark.parametrize("intercept", [True, False])
 def test_least_squares_finds_the_weight_behind_groups_of_rows(intercept: bool) -> None:
     random = np.random.default_rng(0)
@@ -327,12 +366,6 @@ def test_a_seam_on_another_grid_than_the_next_blocks_own_is_left_as_it_was(
         assert fit.r2 is None
         assert torch.equal(seam.get_parameter("conv.weight"), before.get_parameter("conv.weight"))
     assert str(closed).count("left random") == 2
-
-
-def test_progress_counts_every_image_once_a_seam_and_once_for_the_head(zoo: Zoo, spec: HybridSpec) -> None:
-    reports: list[Progress] = []
-    fitted(spec, zoo, report=reports.append)
-    assert reports[-1].done == reports[-1].total == 3 * 60
 
 
 def test_a_report_may_stop_the_fit(zoo: Zoo, spec: HybridSpec) -> None:

@@ -1,7 +1,15 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
+from dery_core.files import sha256
 from dery_core.partition import Block
 from dery_core.reassembly import HybridSpec
 from dery_core.training import Protocol, Recipe, RunSpec
@@ -51,3 +59,30 @@ class Specs:
 @pytest.fixture(scope="session")
 def specs(toy_zoo_path: Path, toy_task: str) -> Specs:
     return Specs(toy_zoo_path, toy_task)
+
+
+Small = Callable[[str, int, dict[str, Any]], RunSpec]
+
+
+@pytest.fixture
+def small_member(specs: Specs, tmp_path: Path) -> Small:
+    """Specifications of runs of one of timm's architectures, made small, with random weights."""
+
+    def made(architecture: str, size: int, settings: dict[str, Any]) -> RunSpec:
+        weights = tmp_path / "small.safetensors"
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            save_file(timm.create_model(architecture, num_classes=4, **settings).state_dict(), weights)
+        record = replace(
+            specs.zoo.model("toy_vit"),
+            name="small",
+            architecture=architecture,
+            weights=weights.name,
+            sha256=sha256(weights),
+            input_size=(3, size, size),
+            model_kwargs={**settings, "num_classes": 4},
+        )
+        (tmp_path / "zoo.json").write_text(json.dumps([record.to_dict()]))
+        return replace(specs.member("toy_vit"), zoo=str(tmp_path / "zoo.json"), member=record)
+
+    return made

@@ -15,8 +15,8 @@ from dery_core.errors import Cancelled, DeryError
 from dery_core.modules import received
 from dery_core.progress import Progress, silent
 from dery_core.reassembly.ridge_head import fit_ridge_head
-from dery_core.training import RunSpec, build_subject, train_run
-from dery_core.training.start import fit_start
+from dery_core.training import Recipe, RunSpec, build_subject, loop, train_run
+from dery_core.training.start import fit_start, used_start
 
 
 def curve(folder: Path) -> list[dict[str, Any]]:
@@ -101,13 +101,60 @@ def test_a_members_classifier_starts_from_the_same_ridge_regression(specs: Any) 
     assert "The classifier is right on" in said
 
 
-def test_a_classifier_of_several_layers_stays_random_and_that_is_said(specs: Any) -> None:
-    spec = closed(specs.member("toy_resnet"))
+def start_of(spec: RunSpec) -> tuple[str, list[torch.Tensor], list[torch.Tensor], Any]:
+    """What a start says, the new classifier's weights before and after, and where it really started."""
+    task = load_task(spec.task)
     subject: Any = build_subject(spec)
-    two = replace(subject, fresh=nn.ModuleList([*subject.fresh, nn.Linear(2, 2)]))
-    before = subject.module.get_classifier().weight.clone()
-    assert "starts from random weights" in fit_start(two, spec, load_task(spec.task), silent)
-    assert torch.equal(subject.module.get_classifier().weight, before)
+    before = [p.clone() for p in subject.fresh.parameters()]
+    said = fit_start(subject, spec, task, silent)
+    used = used_start(subject, spec, len(task.classes))
+    return said, before, list(subject.fresh.parameters()), used
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "settings"),
+    [
+        (
+            "pit_ti_distilled_224",
+            64,
+            {"img_size": 64, "base_dims": (8, 8, 8), "depth": (1, 1, 1), "heads": (1, 1, 1)},
+        ),
+        ("repvit_m1", 64, {"embed_dim": (8, 8), "depth": (1, 1)}),
+        (
+            "dpn48b",
+            32,
+            {"num_init_features": 8, "k_r": 8, "groups": 2, "k_sec": (1, 1, 1, 1), "inc_sec": (8, 8, 8, 8)},
+        ),
+        ("efficientvim_m1", 64, {"embed_dim": (16, 16, 16), "depths": (1, 1, 1), "state_dim": (4, 4, 4)}),
+    ],
+)
+def test_two_heads_one_behind_a_normalisation_a_convolution_and_a_list_are_fitted_too(
+    small_member: Any, tmp_path: Path, architecture: str, size: int, settings: dict[str, Any]
+) -> None:
+    spec = replace(closed(small_member(architecture, size, settings)), recipe=Recipe(epochs=1, batch_size=32))
+    said, before, after, used = start_of(spec)
+    assert "right on" in said
+    assert used == "closed-form"
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True) if 3 in a.shape)
+    result = train_run(spec, tmp_path / "run")
+    assert result.start == "closed-form"
+    assert result.top1_before > 45
+
+
+def test_a_classifier_of_several_layers_stays_random_and_the_result_says_so(
+    specs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def behind_another(spec: RunSpec, num_classes: int) -> Any:
+        subject: Any = build_subject(spec, num_classes)
+        model = subject.module
+        model.fc = nn.Sequential(nn.Linear(model.fc.in_features, 5), nn.Linear(5, num_classes))
+        return replace(subject, prefix=nn.Sequential(), tail=model, fresh=nn.ModuleList([model.fc]))
+
+    monkeypatch.setattr(loop, "build_subject", behind_another)
+    said: list[str] = []
+    result = train_run(closed(specs.member("toy_resnet", epochs=1)), tmp_path / "run", say=said.append)
+    assert result.start == "random"
+    assert "starts from random weights" in said[0]
 
 
 @pytest.mark.parametrize("what", ["hybrid", "member"])

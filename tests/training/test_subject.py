@@ -1,15 +1,10 @@
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
-from safetensors.torch import save_file
 
 from dery_core.errors import DeryError
-from dery_core.files import sha256
 from dery_core.training import RunSpec, build_subject
 
 TINY_VIT = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 1, "num_heads": 2}
@@ -105,32 +100,41 @@ def test_drop_path_and_dropout_act_in_reused_blocks_under_the_full_protocol_only
     assert not torch.equal(full(tokens), full(tokens))
 
 
-def test_a_network_with_two_classifiers_is_trained_without_a_prefix(specs: Any, tmp_path: Path) -> None:
+def test_a_network_with_two_classifiers_is_trained_without_a_prefix(small_member: Any) -> None:
     """Distilled transformers average a classifier on the class token and one on the distillation token."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        kwargs: dict[str, Any] = {
-            "img_size": 16,
-            "patch_size": 4,
-            "embed_dim": 16,
-            "depth": 1,
-            "num_heads": 2,
-        }
-        model = timm.create_model("deit_tiny_distilled_patch16_224", num_classes=4, **kwargs)
-    save_file(model.state_dict(), tmp_path / "deit.safetensors")
-    record = replace(
-        specs.zoo.model("toy_vit"),
-        name="deit",
-        architecture="deit_tiny_distilled_patch16_224",
-        weights="deit.safetensors",
-        sha256=sha256(tmp_path / "deit.safetensors"),
-        model_kwargs={**kwargs, "num_classes": 4},
-    )
-    (tmp_path / "zoo.json").write_text(json.dumps([record.to_dict()]))
-    spec = replace(specs.member("toy_vit"), zoo=str(tmp_path / "zoo.json"), member=record)
+    spec = small_member("deit_tiny_distilled_patch16_224", 16, TINY_VIT)
     subject: Any = build_subject(spec)
     assert len(list(subject.prefix.children())) == 0
     trained = {name for name, p in subject.module.named_parameters() if p.requires_grad}
     assert trained == {"head.weight", "head.bias", "head_dist.weight", "head_dist.bias"}
     with torch.no_grad():
         assert torch.equal(subject.tail(IMAGES), subject.module(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "settings"),
+    [
+        (
+            "crossvit_tiny_240",
+            120,
+            {"img_size": 120, "embed_dim": (16, 32), "depth": ((1, 1, 0),), "num_heads": (2, 2)},
+        ),
+        ("efficientvim_m1", 64, {"embed_dim": (16, 16, 16), "depths": (1, 1, 1), "state_dim": (4, 4, 4)}),
+        (
+            "dpn48b",
+            32,
+            {"num_init_features": 8, "k_r": 8, "groups": 2, "k_sec": (1, 1, 1, 1), "inc_sec": (8, 8, 8, 8)},
+        ),
+    ],
+)
+def test_classifiers_that_are_no_link_of_a_chain_are_trained_all_the_same(
+    small_member: Any, architecture: str, size: int, settings: dict[str, Any]
+) -> None:
+    """A list of them, or a convolution of a map."""
+    subject: Any = build_subject(small_member(architecture, size, settings))
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(subject.tail(subject.prefix(images)), subject.module(images))
+    trained = [p for p in subject.module.parameters() if p.requires_grad]
+    assert {id(p) for p in trained} == {id(p) for part in subject.fresh for p in part.parameters()}
+    assert all(3 in p.shape for p in trained)
