@@ -3,8 +3,8 @@
 python benchmarks/any_to_any.py                     500 hybrids, and writes docs/any_to_any.md
 python benchmarks/any_to_any.py --hybrids 30        fewer, and writes nothing
 
-What is done is kept, so an interrupted run goes on where it stopped; --fresh begins anew. Networks have
-random weights: nothing is downloaded.
+What is done is kept for this version of the code, so an interrupted run goes on where it stopped, and
+changed code runs anew; --fresh begins anew too. Networks have random weights: nothing is downloaded.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ import torch
 from tabulate import tabulate
 
 from dery_core.errors import DeryError
-from dery_core.files import write_text
+from dery_core.files import digest, write_text
 from dery_core.partition import Block
 from dery_core.progress import TerminalProgress, Ticker
 from dery_core.reassembly import SEAM_STYLES, Hybrid, HybridSpec, assemble, priced
 from dery_core.units import quantity
-from dery_core.zoo import Layout, LineGraph, ZooModel, build_architecture, count_macs, family, line_graph
+from dery_core.zoo import LineGraph, ZooModel, build_architecture, count_macs, family, line_graph
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "any_to_any.md"
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "any_to_any.md"
 KEPT = Path(tempfile.gettempdir()) / "dery_any_to_any.jsonl"
 K, CLASSES, BATCH, SEED, HYBRIDS = 4, 10, 2, 0, 500
 STYLES, SHARES = ("default", "plain", "official"), (0.8, 0.1, 0.1)
@@ -122,8 +124,9 @@ families, cut by MACs, and gets seams ({styles}).
 It is built, run in train mode on {batch} images with gradients, and counted; it passes when its output and
 every gradient are finite, when every parameter of its seams and head has a gradient, and when its parameters
 and MACs in closed form, seams and head included, are exactly those of the built module. Made by
-`python benchmarks/any_to_any.py` (seed {seed}, timm {timm}, torch {torch}, random weights); median
-{seconds:.2f} s a hybrid on one core of a busy machine.
+`python benchmarks/any_to_any.py` (seed {seed}, timm {timm}, torch {torch}, random weights; code
+{code}, a digest of dery_core/zoo, dery_core/reassembly and the benchmark); median {seconds:.2f} s a
+hybrid on one core of a busy machine.
 
 {refused}
 
@@ -187,17 +190,24 @@ def drawn(index: int, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
     return models, str(random.choice(STYLES, p=SHARES))
 
 
-def tried(index: int, models: tuple[str, ...], style: str, graphs: Mapping[str, LineGraph]) -> Trial:
-    """Build, run and count one hybrid."""
+def tried(
+    index: int,
+    models: tuple[str, ...],
+    style: str,
+    graphs: Mapping[str, LineGraph],
+    members: Sequence[Member] = MEMBERS,
+) -> Trial:
+    """Build, run and count one hybrid of the members."""
+    records = {member[0]: record(member) for member in members}
     started = time.perf_counter()
     trial = Trial(index, models, style, 0.0, 0, 0, "")
     try:
-        spec = specified(models, style, graphs)
+        spec = specified(models, style, graphs, records)
     except DeryError as error:
         if style == "default":
             return replace(trial, fault=str(error))
         trial = replace(trial, style="default", refused=str(error))
-        spec = specified(models, "default", graphs)
+        spec = specified(models, "default", graphs, records)
     try:
         fault = check(spec, assemble(spec, graphs, seed=index))
     except Exception as error:  # whatever a network raises is the finding
@@ -206,11 +216,13 @@ def tried(index: int, models: tuple[str, ...], style: str, graphs: Mapping[str, 
     return replace(trial, seconds=seconds, params=spec.params, macs=spec.macs, fault=fault)
 
 
-def specified(models: tuple[str, ...], style: str, graphs: Mapping[str, LineGraph]) -> HybridSpec:
+def specified(
+    models: tuple[str, ...], style: str, graphs: Mapping[str, LineGraph], records: Mapping[str, ZooModel]
+) -> HybridSpec:
     """The hybrid with stage k from the k-th of `models`, priced in closed form."""
     blocks = tuple(balanced(graphs[name])[stage] for stage, name in enumerate(models))
-    records = tuple(record((name, graphs[name].input_size[1], {})) for name in dict.fromkeys(models))
-    return priced(HybridSpec(blocks, records, CLASSES, 0, 0, SEAM_STYLES[style]), graphs)
+    sources = tuple(records[name] for name in dict.fromkeys(models))
+    return priced(HybridSpec(blocks, sources, CLASSES, 0, 0, SEAM_STYLES[style]), graphs)
 
 
 def check(spec: HybridSpec, hybrid: Hybrid) -> str:
@@ -234,6 +246,7 @@ def check(spec: HybridSpec, hybrid: Hybrid) -> str:
 
 def run(count: int, kept: Path) -> tuple[dict[str, LineGraph], list[Trial]]:
     """Try hybrids 0 to `count`; those in `kept` are done."""
+    code()  # of the files as they were read, should they change meanwhile
     with TerminalProgress() as report:
         tick = Ticker("Line graphs", len(MEMBERS), "networks", report)
         graphs = {}
@@ -241,23 +254,32 @@ def run(count: int, kept: Path) -> tuple[dict[str, LineGraph], list[Trial]]:
             graphs[member[0]] = cut(member)
             tick()
         names = tuple(graphs)
-        done = {trial.index: trial for trial in _read(kept) if drawn(trial.index, names)[0] == trial.models}
+        done = {trial.index: trial for trial in _read(kept)}
         todo = [index for index in range(count) if index not in done]
         tick = Ticker("Any to any", len(todo), "hybrids", report)
         with kept.open("a") as file:
             for index in todo:
                 done[index] = tried(index, *drawn(index, names), graphs)
-                file.write(json.dumps(asdict(done[index])) + "\n")
+                file.write(json.dumps({"code": code(), **asdict(done[index])}) + "\n")
                 file.flush()
                 tick()
     return graphs, [done[index] for index in range(count)]
 
 
+@cache
+def code() -> str:
+    """Changes with whatever a trial follows from."""
+    sources = [path for room in ("zoo", "reassembly") for path in (ROOT / "dery_core" / room).glob("*.py")]
+    texts = [path.read_text() for path in (*sorted(sources), Path(__file__))]
+    return digest(*texts, torch.__version__, timm.__version__)
+
+
 def _read(path: Path) -> list[Trial]:
+    """What is kept of this version of the code."""
     if not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [Trial(**{**row, "models": tuple(row["models"])}) for row in rows]
+    return [Trial(**{**row, "models": tuple(row["models"])}) for row in rows if row.pop("code", "") == code()]
 
 
 def document(graphs: Mapping[str, LineGraph], trials: Sequence[Trial]) -> str:
@@ -272,12 +294,13 @@ def document(graphs: Mapping[str, LineGraph], trials: Sequence[Trial]) -> str:
         k=K,
         families=len(graphs),
         styles=", ".join(f"{styles[style]} times {style}" for style in STYLES),
+        code=code(),
         batch=BATCH,
         seed=SEED,
         timm=timm.__version__,
         torch=torch.__version__,
         seconds=statistics.median(trial.seconds for trial in trials),
-        refused=_refusals(refused),
+        refused=_refusals(refused, styles["official"]),
         failures="No hybrid failed." if not failed else tabulate(map(_failure, failed), "keys", "github"),
         by_style="\n".join(
             f"| {style} | {styles[style]} | {sum(t.style == style and not t.fault for t in trials)} |"
@@ -287,12 +310,14 @@ def document(graphs: Mapping[str, LineGraph], trials: Sequence[Trial]) -> str:
     )
 
 
-def _refusals(refused: Sequence[Trial]) -> str:
+def _refusals(refused: Sequence[Trial], official: int) -> str:
     if not refused:
         return "No style was refused."
     return (
-        f"In {len(refused)} more draws of official seams a block doesn't run on the grid that flows to it.\n"
-        "Each was refused in a sentence before anything was built; the hybrid got default seams. Such as:\n\n"
+        f"Official seams were built {official} times of the {official + len(refused)} that they were drawn: "
+        "else a block\ndoesn't run on the grid that flows to it. "
+        f"Each of these {len(refused)} was refused in a sentence before anything was\nbuilt; the hybrid got "
+        "default seams. Such as:\n\n"
         f"> {refused[0].refused}"
     )
 
@@ -325,11 +350,6 @@ def _row(member: Member, graph: LineGraph, trials: Sequence[Trial]) -> dict[str,
         "used": str(len(used)),
         "failed": str(sum(bool(trial.fault) for trial in used)),
     }
-
-
-def _kind(layout: Layout) -> str:
-    order, prefix = " in windows" * bool(layout.order), " and prefix" * bool(layout.prefix)
-    return f"{layout.kind}{order}{prefix}"
 
 
 def main() -> None:

@@ -84,7 +84,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Value):
         return {key: part for key, part in value.to_dict().items() if key != "schema_version"}
     if isinstance(value, tuple | list):
-        return type(value)(map(_plain, value))
+        # Not of the value's own type: a named tuple's takes its fields one by one.
+        return (tuple if isinstance(value, tuple) else list)(map(_plain, value))
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     return copy.deepcopy(value)

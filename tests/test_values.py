@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -83,3 +83,19 @@ def test_a_file_that_is_no_value_is_refused(tmp_path: Path, text: str, word: str
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeryError, match="nowhere.json does not exist"):
         Shape.load(tmp_path / "nowhere.json")
+
+
+class Side(NamedTuple):
+    length: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Square(Value):
+    side: tuple[int, str]
+
+
+def test_a_named_tuple_is_saved_as_a_tuple() -> None:
+    square = Square(Side(3, "cm"))
+    assert square.to_dict()["side"] == (3, "cm")
+    assert Square.from_dict(square.to_dict()) == square

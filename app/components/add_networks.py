@@ -81,7 +81,7 @@ def _own_networks() -> None:
     with st.container(key="own_networks", gap="xsmall"):
         for name in names:
             left, right = st.columns([5, 1], wrap=False, vertical_alignment="center")
-            left.button(name, key=f"own_{name}", type="tertiary", on_click=state.look_inside, args=(name,))
+            left.button(name, key=f"listed_{name}", type="tertiary", on_click=state.look_inside, args=(name,))
             with right.popover("Remove", icon=":material/delete:", key=f"remove_{name}", width="stretch"):
                 st.markdown("Its weight file stays where it is.")
                 st.button(f"Remove {name}", key=f"sure_{name}", on_click=_remove, args=(name,))

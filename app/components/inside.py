@@ -12,6 +12,7 @@ from app.components.waiting import result_of
 from app.frames import counted
 from dery_core.units import quantity
 from dery_core.zoo import SizeMeasure, Zoo
+from dery_core.zoo.description import EXACT
 
 MEASURES: tuple[SizeMeasure, ...] = ("macs", "params", "nodes")
 
@@ -65,10 +66,7 @@ def spoken_graph(nodes: pd.DataFrame) -> str:
 def spoken_check(nodes: pd.DataFrame) -> str:
     """What the engine proved before it gave the line graph out."""
     count = int((~nodes["head"]).sum())
-    return (
-        f"Checked: the {count} nodes and the head put together give exactly the network's own output, "
-        "bit for bit, for one image and for two, with its own weights and with perturbed ones."
-    )
+    return f"Checked: the {count} nodes and the head put together are {EXACT}."
 
 
 def _table(nodes: pd.DataFrame) -> None:

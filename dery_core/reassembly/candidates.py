@@ -55,7 +55,7 @@ class Candidates(Value):
         if self.seam.flows:
             raise DeryError(
                 f"hybrids can't be searched with {self.seam} seams, for what a block costs would depend on "
-                "all blocks before it: search with default seams and restyle the hybrid found."
+                "all blocks before it: search with default or plain seams."
             )
 
     @property

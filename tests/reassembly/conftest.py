@@ -1,8 +1,11 @@
 """A zoo of three tiny networks, one a layout, cut into K = 3; and random programs with known prices."""
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -82,6 +85,22 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
             )
         )
     return Zoo(folder / "zoo.json", tuple(models))
+
+
+@pytest.fixture(scope="module")
+def benchmark(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The script of benchmarks/ that the test's module names in BENCHMARK."""
+    name = request.module.BENCHMARK
+    spec = importlib.util.spec_from_file_location(
+        name, Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        yield module
 
 
 @pytest.fixture(scope="session")

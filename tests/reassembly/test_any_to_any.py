@@ -1,9 +1,8 @@
 """Any block after any block, over families that differ in layout: class token, windows that aren't in
 raster order, channels last, several tensors at once. All of timm's families: benchmarks/any_to_any.py."""
 
-import importlib.util
-import sys
-from collections.abc import Iterator
+import json
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import pytest
 
 from dery_core.zoo import LineGraph
+
+BENCHMARK = "any_to_any"
 
 # Beside families of the benchmark, made smaller.
 MEMBERS: tuple[tuple[str, int, dict[str, Any]], ...] = (
@@ -42,19 +43,6 @@ CHAINS = (
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> Iterator[ModuleType]:
-    path = Path(__file__).parents[2] / "benchmarks" / "any_to_any.py"
-    spec = importlib.util.spec_from_file_location("any_to_any", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "any_to_any", module)
-        spec.loader.exec_module(module)
-        yield module
-
-
-@pytest.fixture(scope="module")
 def graphs(benchmark: ModuleType) -> dict[str, LineGraph]:
     return {member[0]: benchmark.cut(member) for member in MEMBERS}
 
@@ -72,7 +60,7 @@ def test_any_block_follows_any_other(
     benchmark: ModuleType, graphs: dict[str, LineGraph], models: tuple[str, ...], style: str
 ) -> None:
     # Finite output and gradients, and costs in closed form equal to what the built hybrid shows.
-    trial = benchmark.tried(0, models, style, graphs)
+    trial = benchmark.tried(0, models, style, graphs, MEMBERS)
     assert (trial.style, trial.fault) == (style, "")
 
 
@@ -80,9 +68,37 @@ def test_official_seams_work_or_are_refused_in_a_sentence(
     benchmark: ModuleType, graphs: dict[str, LineGraph]
 ) -> None:
     fits = benchmark.tried(
-        0, ("resnet10t", "mobilenetv3_small_050", "resnet10t", "mambaout_femto"), "official", graphs
+        0, ("resnet10t", "mobilenetv3_small_050", "resnet10t", "mambaout_femto"), "official", graphs, MEMBERS
     )
     assert (fits.style, fits.fault, fits.refused) == ("official", "", "")
-    unfit = benchmark.tried(0, ("resnet10t", "hiera_tiny_224", "resnet10t", "resnet10t"), "official", graphs)
+    unfit = benchmark.tried(
+        0, ("resnet10t", "hiera_tiny_224", "resnet10t", "resnet10t"), "official", graphs, MEMBERS
+    )
     assert (unfit.style, unfit.fault) == ("default", "")
     assert unfit.refused.endswith("choose a seam style that resizes and keeps prefix tokens.")
+
+
+def test_what_was_kept_of_other_code_or_of_none_named_is_tried_again(
+    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = benchmark.Trial(0, ("resnet10t",) * 4, "default", 0.1, 1, 1, "")
+    lines = [
+        asdict(trial),
+        {"code": "of old", **asdict(trial)},
+        {"code": "of now", **asdict(trial), "index": 7},
+    ]
+    (tmp_path / "kept.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert benchmark._read(tmp_path / "kept.jsonl") == []
+    monkeypatch.setattr(benchmark, "code", lambda: "of now")
+    assert [each.index for each in benchmark._read(tmp_path / "kept.jsonl")] == [7]
+
+
+def test_a_hybrids_members_are_those_its_graphs_are_of(
+    benchmark: ModuleType, graphs: dict[str, LineGraph]
+) -> None:
+    """With the settings that make them small: who has the specification can build it again."""
+    records = {member[0]: benchmark.record(member) for member in MEMBERS}
+    spec = benchmark.specified(CHAINS[0], "default", graphs, records)
+    assert {model.name: dict(model.model_kwargs) for model in spec.models} == {
+        name: settings for name, _, settings in MEMBERS if name in CHAINS[0]
+    }

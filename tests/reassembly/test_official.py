@@ -1,7 +1,5 @@
 """The published hybrids, built on the meta device: nothing is loaded or computed."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,16 +9,7 @@ from dery_core.reassembly import PUBLISHED, Published, block_named
 from dery_core.reassembly.official import SOURCES
 from dery_core.zoo import LineGraph
 
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "official_hybrids.py"
-    spec = importlib.util.spec_from_file_location("official_hybrids", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+BENCHMARK = "official_hybrids"
 
 
 @pytest.fixture(scope="module")
