@@ -48,7 +48,7 @@ from dery_core.jobs.run import SPEC
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress, Ticker
 from dery_core.reassembly import Candidates, Hybrid, HybridSpec, Seam, assemble, build_hybrid, candidates
-from dery_core.reassembly.closed_form import Feed, calibrate, fit_head, fit_seams
+from dery_core.reassembly.closed_form import Feed, calibrate, fit_closed_form, fit_head, fit_seams
 from dery_core.similarity import similarity_table
 from dery_core.training import RunSpec, Start, evaluate, train_run
 from dery_core.training.loop import METRICS
@@ -176,7 +176,8 @@ def run(zoo: Zoo, task_name: str, state: Path, report: ProgressFn) -> tuple[Cand
 
 
 def run_demos(state: Path, report: ProgressFn) -> tuple[dict[Start, DemoReport], dict[str, list[Row]]]:
-    """The demo by start, and the learning curves of its hybrid by "start/seed"."""
+    """The demo by start, and by "start/seed" the learning curves of its hybrid, by "head/seed" and
+    "seams/seed" what of its start is the head's and how well the seams fit."""
     zoo, workspace = embedded_zoo(), Workspace.open(state.parent)
     known: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
     for start in STARTS:
@@ -196,14 +197,15 @@ def run_demos(state: Path, report: ProgressFn) -> tuple[dict[Start, DemoReport],
                 known[key] = curve(folder)
                 write_text(state, json.dumps(known))
     for seed in SEEDS:
-        if f"head/{seed}" not in known:
-            known[f"head/{seed}"] = [{"top1": head_alone(spec, seed)}]
-            write_text(state, json.dumps(known))
+        for name, measured in (("head", head_alone), ("seams", seams_explain)):
+            if f"{name}/{seed}" not in known:
+                known[f"{name}/{seed}"] = [measured(spec, seed)]
+                write_text(state, json.dumps(known))
     return demos, {key: rows for key, rows in known.items() if "/" in key}
 
 
 @torch.no_grad()
-def head_alone(spec: RunSpec, seed: int) -> float:
+def head_alone(spec: RunSpec, seed: int) -> Row:
     """Top-1 of a run's hybrid, untrained, with the closed form's head behind random, calibrated seams."""
     assert spec.hybrid is not None
     task, source = load_task(spec.task), spec.hybrid.source
@@ -212,7 +214,17 @@ def head_alone(spec: RunSpec, seed: int) -> float:
     feed = Feed([hybrid.stages[0](preprocess(x, source)) for x in task.train.images[rows].split(BATCH)])
     advance(hybrid, feed, calibrated=True)
     fit_head(hybrid, feed, task.train.labels[rows])
-    return evaluate(hybrid, task.test, source)
+    return {"top1": evaluate(hybrid, task.test, source)}
+
+
+def seams_explain(spec: RunSpec, seed: int) -> Row:
+    """R² of the seams of a run's hybrid, fitted as its closed-form start does."""
+    assert spec.hybrid is not None
+    train, zoo = load_task(spec.task).train, embedded_zoo()
+    rows = shuffled(len(train), seed, 0)[:START_IMAGES]
+    hybrid = build_hybrid(spec.hybrid, zoo, seed)
+    fits = fit_closed_form(hybrid, spec.hybrid, zoo, train.images[rows], train.labels[rows]).seams
+    return {"r2": [fit.r2 for fit in fits if fit.r2 is not None]}
 
 
 def curve(folder: Path) -> list[Row]:

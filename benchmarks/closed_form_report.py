@@ -91,8 +91,9 @@ def difference(known: dict[str, Row], control: str, seeds: Sequence[int]) -> str
     )
     return (
         f"**Closed-form less {control}: {mean:+.1f} points, 95 % interval {mean - half:+.1f} to "
-        f"{mean + half:+.1f}** ({len(gaps)} hybrids, {len(seeds)} seed{'s' * (len(seeds) > 1)}); smallest "
-        f"{gaps.min():+.1f}, largest {gaps.max():+.1f}. Of {each.size} pairs on the same {TEST} test images "
+        f"{mean + half:+.1f}** (over {len(gaps)} random hybrids of two or more of this zoo's networks, "
+        f"{len(seeds)} seed{'s' * (len(seeds) > 1)}); smallest {gaps.min():+.1f}, largest {gaps.max():+.1f}. "
+        f"Of {each.size} pairs on the same {TEST} test images "
         f"{outcomes['win']} were won, {outcomes['tie']} tied, {outcomes['loss']} lost (a tie: McNemar's "
         f"exact test gives p ≥ 0.05); in {(each < 0).sum()} the closed form was behind at all."
     )
@@ -108,14 +109,18 @@ def outcome(closed: str, control: str) -> str:
 
 def sources_table(options: Candidates, known: dict[str, Row]) -> str:
     choices = drawn_again(known)
-    closed = over(known, CLOSED, SEEDS).mean(0)
+    closed, random = (over(known, seams, SEEDS).mean(0) for seams in (CLOSED, CALIBRATED))
+    ends = np.array([choice[-1] for choice in choices])
     rows = []
     for i, name in enumerate(options.models):
         own = [row_of(known, seed, (i,) * STAGES, RAW)["top1"] for seed in SEEDS]
-        last = [top1 for choice, top1 in zip(choices, closed, strict=True) if choice[-1] == i]
         first = [top1 for choice, top1 in zip(choices, closed, strict=True) if choice[0] == i]
-        rows.append([f"{i} `{name}`", f"{np.mean(own):.1f}", mean_and_count(first), mean_and_count(last)])
-    return table(rows, ["network", "itself %", "hybrids that begin with it %", "that end with it %"])
+        last, gained = closed[ends == i], (closed - random)[ends == i]
+        gain = f"{gained.mean():+.1f}" if len(gained) else "–"
+        row = [f"{i} `{name}`", f"{np.mean(own):.1f}", mean_and_count(first), mean_and_count(last), gain]
+        rows.append(row)
+    headers = ["hybrids that begin with it %", "that end with it %", "these less random, calibrated"]
+    return table(rows, ["network", "itself %", *headers])
 
 
 def against_sources(known: dict[str, Row]) -> str:
@@ -132,8 +137,8 @@ def against_sources(known: dict[str, Row]) -> str:
     )
 
 
-def mean_and_count(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.1f} ({len(values)})" if values else "–"
+def mean_and_count(values: Sequence[float] | NDArray[np.float64]) -> str:
+    return f"{np.mean(values):.1f} ({len(values)})" if len(values) else "–"
 
 
 def r2_table(known: dict[str, Row]) -> str:
@@ -178,6 +183,10 @@ def demo_summary(demos: Mapping[Start, DemoReport], curves: dict[str, list[Row]]
         )
     heads = np.array([curves[f"head/{seed}"][0]["top1"] for seed in SEEDS])
     members = {start: {m.name: m for m in demos[start].members} for start in STARTS}
+    explained = (
+        f"{', '.join(f'{100 * r2:.0f}' for r2 in curves[f'seams/{seed}'][0]['r2'])} % (seed {seed})"
+        for seed in SEEDS
+    )
     compared = [
         [
             "**the hybrid**",
@@ -194,6 +203,8 @@ def demo_summary(demos: Mapping[Start, DemoReport], curves: dict[str, list[Row]]
             table(rows, ["start", *(str(epoch) for epoch in EPOCHS)]),
             f"The closed form's head behind random, calibrated seams, untrained: {heads.mean():.1f} ± "
             f"{heads.std(ddof=1):.1f}.",
+            "What its seams explain of what the next blocks saw, on held-out images, in order: "
+            f"{'; '.join(explained)}.",
             f"The demo, seed {SEEDS[0]}, top-1 % before → after frozen tuning:",
             table(compared, ["network", *STARTS]),
             "\n".join(f"- {start}: {demo_outcome(demos[start])}" for start in STARTS),
