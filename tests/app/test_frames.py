@@ -1,9 +1,16 @@
 """Frames: the engine's values line by line."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pandas as pd
+import pytest
 
 from app.frames import RUN_COLUMNS, block_frame, counted, joined, run_frame
+from dery_core.jobs.status import RunStatus
 from dery_core.partition import Block, Partition
+from dery_core.training import Result, RunSpec
+from dery_core.zoo import ZooModel
 
 INDEX = pd.DataFrame(
     {
@@ -69,3 +76,15 @@ def test_counts_in_a_table_are_written_as_everywhere_and_unknown_ones_as_a_dash(
 def test_names_are_joined_as_people_do() -> None:
     assert joined(["a"]) == "a"
     assert joined(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(("used", "shown"), [("random", "random"), (None, "closed-form")])
+def test_a_finished_run_stands_with_the_start_it_really_had(used: Any, shown: str) -> None:
+    """Comparisons are among runs of one start; results of an earlier version don't say theirs."""
+    member = ZooModel("m", "resnet18", "none", "none", (3, 8, 8), (0.5,) * 3, (0.5,) * 3)
+    spec = RunSpec("run", "zoo", "task", member=member, start="closed-form")
+    result = Result(10.0, 20.0, 5, 2, 7, 1, 3.0, ("a", "b"), used)
+    run: Any = SimpleNamespace(
+        id="r", spec=spec, result=lambda: result, status=lambda: RunStatus("finished", 1, 0.0, 0.0, 1)
+    )
+    assert list(run_frame([run])["start"]) == [shown]

@@ -78,6 +78,16 @@ def test_an_own_checkpoint_becomes_a_member_that_is_found_again_and_removed(
     assert again.session_state["members"] == ("vit.clutter",)
 
 
+def test_a_network_may_be_called_as_a_field_of_the_form_is(
+    open_page: Open, own_workspace: Path, weights: bytes
+) -> None:
+    app = describe(open_page("zoo", view="add"), weights, own_name="classes")
+    app.button(key="add_checkpoint").click().run()
+    again = describe(open_page("zoo", view="add"), weights)
+    assert not again.exception
+    assert again.button(key="listed_classes").label == "classes"
+
+
 def test_a_file_that_does_not_fit_is_one_sentence_and_the_fields_stay(
     open_page: Open, told: Told, own_workspace: Path, weights: bytes
 ) -> None:
