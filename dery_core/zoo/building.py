@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -21,7 +21,7 @@ from dery_core.zoo.naming import node_names
 from dery_core.zoo.places import MOST_STREAMS
 from dery_core.zoo.plan import Cut, Plan
 from dery_core.zoo.probing import probe_layout, quadrant_features, quadrant_inputs
-from dery_core.zoo.recorder import BatchDependence, Ref, Trace, merge_batches, record
+from dery_core.zoo.recorder import BatchDependence, Ref, Trace, macs_are_linear, merge_batches, record
 from dery_core.zoo.sketching import device_of, sketch, twin
 from dery_core.zoo.zoo import Zoo, pretrained_name
 
@@ -133,27 +133,43 @@ def _trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
 
 
 def _sketched_trace(model: nn.Module, size: tuple[int, int, int]) -> Trace:
-    traces = []
-    for batch in _BATCHES:
+    def recorded(batch: int) -> Trace:
         # a sketch for each: what one forward pass leaves behind isn't computed in the next
         drawn, originals = sketch(model)
         trace = record(drawn, torch.empty(batch, *size, device="meta"))
-        for recorded in trace.values:
-            if recorded.constant is not None and recorded.constant.is_meta:
-                recorded.constant = originals[id(recorded.constant)]
-        traces.append(trace)
-    return merge_batches(*traces)
+        for value in trace.values:
+            if value.constant is not None and value.constant.is_meta:
+                value.constant = originals[id(value.constant)]
+        return trace
+
+    return _merged_trace(recorded)
 
 
 def _real_trace(model: nn.Module, size: tuple[int, int, int], name: str) -> Trace:
     work = twin(model)
-    inputs = [_images(size, batch, device_of(model)) for batch in _BATCHES]
-    for images in inputs:  # it fills whatever the model computes once and keeps
-        _run(work, images, name)
+
+    def recorded(batch: int) -> Trace:
+        images = _images(size, batch, device_of(model))
+        _run(work, images, name)  # it fills whatever the model computes once and keeps
+        return record(work, images)
+
     try:
-        return merge_batches(*(record(work, images) for images in inputs))
+        return _merged_trace(recorded)
     except BatchDependence as error:
         raise DeryError(f"{name} can't be cut: {error}.") from error
+
+
+def _merged_trace(recorded: Callable[[int], Trace]) -> Trace:
+    """The recordings at `_BATCHES` as one, with the MACs of one image."""
+    first, second = (recorded(batch) for batch in _BATCHES)
+    linear = macs_are_linear(first, second)
+    trace = merge_batches(first, second)
+    if not linear:  # csatv2 multiplies the images of a batch with each other
+        alone = recorded(1)
+        if len(alone.ops) == len(trace.ops):
+            for op, single in zip(trace.ops, alone.ops, strict=True):
+                op.macs = single.macs
+    return trace
 
 
 def _images(size: tuple[int, int, int], batch: int, device: torch.device) -> Tensor:

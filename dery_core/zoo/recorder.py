@@ -301,6 +301,13 @@ class BatchDependence(ValueError):
     """Two recordings differ in more than the batch size explains."""
 
 
+def macs_are_linear(first: Trace, second: Trace) -> bool:
+    """Whether the MACs of every operation follow the batch size in a straight line, or not at all."""
+    sizes = first.values[0].shape[0], second.values[0].shape[0]
+    pairs = [(op.macs, other.macs) for op, other in zip(first.ops, second.ops, strict=False)]
+    return all(a == b or a * sizes[1] == b * sizes[0] for a, b in pairs)
+
+
 def merge_batches(first: Trace, second: Trace) -> Trace:
     """`first`, with every integer that follows the batch size replaced by a `BatchInt`, and
     with the MACs of one image.

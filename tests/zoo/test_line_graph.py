@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dery_core.errors import DeryError
-from dery_core.zoo import Layout, Zoo, line_graph, load_zoo, zoo_line_graph
+from dery_core.zoo import Layout, Zoo, count_macs, line_graph, load_zoo, zoo_line_graph
 
 SIZE = (3, 16, 16)
 
@@ -60,6 +60,16 @@ def test_costs_are_those_counted_by_hand() -> None:
     assert [node.macs for node in graph.nodes] == [256 * 3 * 8 * 9, 2 * 256 * 8 * 8 * 9, 2 * 256 * 8 * 8 * 9]
     assert graph.head.macs == 8 * 4
     assert graph.cumulative("nodes") == [0, 1, 2, 3]
+
+
+def test_costs_are_those_of_one_image_where_images_of_a_batch_mix() -> None:
+    class Mixing(Net):
+        def between(self, x: Tensor) -> Tensor:
+            means = x.mean((2, 3))
+            return x + (means @ means.T).sum()
+
+    model = Mixing()
+    assert line_graph(model, SIZE, "net").macs == count_macs(model.eval(), _images(1))
 
 
 def test_as_many_channels_as_rows_is_still_a_map() -> None:
