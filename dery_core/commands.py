@@ -146,7 +146,7 @@ def hybrid(arguments: argparse.Namespace) -> None:
     print_table(
         [
             {
-                "stage": "stem" if row.stage < 0 else row.stage,
+                "stage": "stem" if row.stage < 0 else row.stage + 1,
                 "model": row.model,
                 "nodes": row.first_node if row.nodes == 1 else f"{row.first_node} … {row.last_node}",
                 "params": quantity(row.params),
@@ -161,10 +161,14 @@ def hybrid(arguments: argparse.Namespace) -> None:
     )
     for row in rows:
         if row.fit and row.fit.remarks:
-            print(f"{'Stem' if row.stage < 0 else f'After stage {row.stage}'}: {'; '.join(row.fit.remarks)}.")
-    print(f"{quantity(spec.params)} params, {quantity(spec.macs)} MACs, seams and head included.")
+            place = "Stem" if row.stage < 0 else f"After stage {row.stage + 1}"
+            print(f"{place}: {'; '.join(row.fit.remarks)}.")
+    height, width = spec.source.input_size[1:]
+    costs = f"{quantity(spec.params)} params, {quantity(spec.macs)} MACs, seams and head included"
+    print(f"{costs}; takes pictures of {height}×{width}.")
     if arguments.summary:
         print(hybrid_summary(spec))
+        print("torchinfo's mult-adds leave out attention's products; the MACs above count them.")
 
 
 def tune(arguments: argparse.Namespace) -> None:

@@ -123,7 +123,8 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     torch checkpoint (see `weights.read_tensors`).
 
     `model.weights` and its hash are found here; without `num_classes` among its model_kwargs the
-    number is that of the checkpoint's classifier. The weights are kept beside the zoo file as
+    number is that of the checkpoint's classifier, and an architecture that is built for one image size
+    is built for the model's. The weights are kept beside the zoo file as
     safetensors. DeryError, with nothing written, where the name is taken, the weights don't fit or
     the network can't be cut.
     """
@@ -136,7 +137,7 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     if not os.path.isfile(source):
         raise DeryError(f"the weight file {source} does not exist.")
     tensors = read_tensors(source, f"the weight file {source}")
-    model = _with_classes(model, tensors)
+    model = _at_its_size(_with_classes(model, tensors))
     tick()
     module = build_architecture(model).eval()
     load_tensors(module, tensors, f"'{model.name}': {source.name}", model.architecture)
@@ -241,3 +242,23 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         apart[name] = tensor.clone().contiguous() if place in seen else tensor.contiguous()
         seen.add(place)
     return apart
+
+
+def _at_its_size(model: ZooModel) -> ZooModel:
+    """The model with its input size and timm's setting `img_size` in agreement, where it has that
+    setting: transformers are built for one image size."""
+    if model.input_size == template(model.architecture).input_size:
+        side = model.model_kwargs.get("img_size")
+        sides = [side, side] if isinstance(side, int) else side
+        if isinstance(sides, list | tuple) and len(sides) == 2:
+            return dataclasses.replace(model, input_size=(3, *sides))
+        return model
+    if "img_size" in model.model_kwargs:
+        return model
+    settings = {**model.model_kwargs, "img_size": list(model.input_size[1:])}
+    sized = dataclasses.replace(model, model_kwargs=settings)
+    try:
+        build_architecture(sized)
+    except DeryError:
+        return model
+    return sized

@@ -364,3 +364,19 @@ def test_a_tag_is_no_architecture_and_a_folder_no_weight_file(path: Path, tmp_pa
         template("resnet18.nonsense")
     with pytest.raises(DeryError, match="are a folder"):
         add_checkpoint(path, TINY, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "told", [{"input_size": (3, 32, 32)}, {"model_kwargs": {"img_size": 32}}], ids=["size", "setting"]
+)
+def test_a_transformer_trained_at_another_size_needs_that_size_said_once(
+    path: Path, tmp_path: Path, told: Mapping[str, Any]
+) -> None:
+    small = {"depth": 4, "embed_dim": 48, "num_heads": 3}
+    model = template("vit_tiny_patch16_224", "small")
+    at_32 = replace(model, model_kwargs={**small, "img_size": 32})
+    torch.save(build_architecture(at_32, num_classes=5).state_dict(), tmp_path / "vit.pth")
+    told = {**told, "model_kwargs": {**small, **told.get("model_kwargs", {})}}
+    added = add_checkpoint(path, replace(model, **told), tmp_path / "vit.pth")
+    assert added.input_size == (3, 32, 32)
+    assert len(zoo_line_graph(load_zoo(path), "small").nodes) >= 4
