@@ -38,7 +38,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "dery"
 STAGES = ("families", "random", "structure", "docs")
 DRAWN = 200
 MOST_PARAMS = 1_300_000_000
-MEMORY = 18 * 2**30
+MEMORY = 12 * 2**30
 
 
 def main() -> int:
