@@ -20,8 +20,6 @@ from dery_core.zoo.architecture import family_of
 ENOUGH = 5
 # found by hand
 WHY = {
-    "csatv2": "its spatial attention multiplies (images, positions) by (positions, images), so images of a "
-    "batch mix and its cost grows with the square of their number; ours is read off batches of 2 and 5",
     "vit_srelpos_small_patch16_224": "its blocks share a position bias that is made from weights alone, "
     "with a dropout of its own: the network draws that once, every node that makes the bias draws it anew",
 }
