@@ -16,6 +16,8 @@ from dery_core.progress import ProgressFn, Ticker
 
 Result = dict[str, Any]
 
+_LARGE = 2 * 2**30  # a process that held more keeps much of it when its job is done
+
 
 @dataclass(frozen=True)
 class Job:
@@ -108,8 +110,9 @@ def run_jobs(
                 assert worker.job is not None
                 done(worker.job.name, result)
                 tick()
+                large = worker.job.memory > _LARGE
                 worker.job = None
-                if "failure" in result:
+                if "failure" in result or large:
                     worker.stop()
                     pool.remove(worker)
     finally:
