@@ -88,7 +88,7 @@ def test_a_network_is_looked_into_and_a_checkpoint_added_that_outlives_a_reload(
     page.get_by_role("button", name="vit.clutter").click()
     expect(page.locator(".st-key-line_graph .js-plotly-plot").first).to_be_visible(timeout=SLOW)
     expect(page).to_have_url(re.compile("look=vit.clutter"))
-    expect(page.get_by_text("bit for bit")).to_be_visible()
+    expect(page.get_by_text("bit-equal")).to_be_visible()
     no_error(page)
 
     weights = tmp_path / "flowers.safetensors"

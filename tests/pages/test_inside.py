@@ -15,7 +15,7 @@ def test_a_click_on_a_name_shows_its_nodes_and_the_check(open_page: Open) -> Non
     app.button(key="look_toy_vit").click().run()
     assert not app.exception
     assert app.query_params == {"view": "inside", "look": "toy_vit"}
-    assert "bit for bit" in app.success[0].value
+    assert "bit-equal" in app.success[0].value
     assert len(app.get("plotly_chart")) == 1
     cuts = app.dataframe[0].value
     assert cuts["before"].iloc[0] == "3 × 16×16"
