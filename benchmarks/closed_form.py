@@ -142,7 +142,7 @@ def drawn(models: int) -> list[tuple[int, ...]]:
 
 
 def options_of(zoo: Zoo, task: str, classes: int, workspace: Workspace, report: ProgressFn) -> Candidates:
-    table = similarity_table(zoo, zoo.names, Probe(task, 256, 0), workspace, report)
+    table = similarity_table(zoo, zoo.names, Probe(task, 256, 0), workspace, report=report)
     return candidates(zoo, solve_partition(table, STAGES, 0.2, "macs"), classes, report=report)
 
 

@@ -67,7 +67,7 @@ def similarity(arguments: argparse.Namespace) -> None:
     with TerminalProgress() as report:
         for model in models:
             zoo.fetch(model, report)
-        table = similarity_table(zoo, models, probe, workspace, report)
+        table = similarity_table(zoo, models, probe, workspace, report=report)
     print(f"{len(table.models)} networks, {len(table.index)} cuts, {probe.count} images of {probe.task}.")
     print(workspace.table(table.key))
 

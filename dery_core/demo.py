@@ -93,7 +93,7 @@ def run_demo(
     beside every member within the same budget (same recipe, start, seed and epochs)."""
     started = time.monotonic()
     task = load_task(TARGET_TASK)
-    table = similarity_table(zoo, zoo.names, Probe(task.name, PROBE_IMAGES, seed), workspace, report)
+    table = similarity_table(zoo, zoo.names, Probe(task.name, PROBE_IMAGES, seed), workspace, report=report)
     partition = solve_partition(table, STAGES)
     options = candidates(zoo, partition, len(task.classes), report=report)
     probe = Probe(task.name, SCORE_IMAGES, seed)

@@ -36,6 +36,6 @@ def load_arrays(path: Path, kind: str, version: int) -> tuple[dict[str, Any], Ar
     if meta.get("schema_version") != version:
         raise DeryError(
             f"{path}: field 'schema_version' is {meta.get('schema_version')}, but this DeRy Studio reads "
-            f"version {version} of a {kind}."
+            f"version {version} of a {kind}: make it anew."
         )
     return meta, arrays

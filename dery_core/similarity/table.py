@@ -12,28 +12,32 @@ from dery_core.data import Probe
 from dery_core.errors import DeryError
 from dery_core.similarity.arrays import Arrays, load_arrays, save_arrays
 from dery_core.similarity.cka import Floats, Ints
+from dery_core.similarity.comparison import Comparison
 
 _TEXT, _COUNT = "U", "iu"
 _COLUMNS = {
     "model": _TEXT, "cut": _COUNT, "node": _TEXT, "layout": _TEXT, "params": _COUNT, "macs": _COUNT,
+    "weights": _TEXT,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarityTable:
-    """Linear CKA between all cuts of all models, measured on one probe.
+    """How similar all cuts of all models are, measured on one probe as `comparison` says.
 
-    `values` (M, M) float64 in [0, 1], symmetric with unit diagonal. `index` (M rows) says what the
-    rows are, with columns model; cut, 0 being the input image; node, the name of the node that
-    ends at the cut; layout; params and macs, cumulative up to the cut. A model's rows are its cuts
-    in order. `key` is made of all that the values depend on.
+    `values` (M, M) float64 in [0, 1], symmetric with unit diagonal; unbiased CKA may fall a little
+    below 0. `index` (M rows) says what the rows are, with columns model; cut, 0 being the input
+    image; node, the name of the node that ends at the cut; layout; params and macs, cumulative up
+    to the cut; weights, the zoo's key of the model's weights. A model's rows are its cuts in order.
+    `key` is made of all that the values depend on.
     """
 
     values: Floats
     index: pd.DataFrame
     probe: Probe
     key: str
-    schema_version: ClassVar[int] = 1
+    comparison: Comparison = Comparison()
+    schema_version: ClassVar[int] = 2
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -51,7 +55,7 @@ class SimilarityTable:
         return self._rows[model]
 
     def between(self, model_a: str, model_b: str) -> Floats:
-        """CKA (L_a + 1, L_b + 1) of the cuts of one model with those of another."""
+        """Values (L_a + 1, L_b + 1) of the cuts of one model with those of another."""
         return self.values[np.ix_(self.rows(model_a), self.rows(model_b))]
 
     def save(self, path: Path) -> None:
@@ -59,7 +63,7 @@ class SimilarityTable:
         arrays: Arrays = {"values": self.values}
         for name, kinds in _COLUMNS.items():
             arrays[name] = self.index[name].to_numpy(str if kinds == _TEXT else np.int64)
-        meta = {"probe": self.probe.to_dict(), "key": self.key}
+        meta = {"probe": self.probe.to_dict(), "key": self.key, "comparison": self.comparison.to_dict()}
         save_arrays(path, "similarity table", self.schema_version, meta, arrays)
 
     @classmethod
@@ -78,4 +82,5 @@ class SimilarityTable:
                 raise DeryError(f"{path}: field '{name}' must have one entry for each of {rows} cuts.")
         index = pd.DataFrame({name: arrays[name] for name in _COLUMNS})
         probe = Probe.from_dict(meta.get("probe"), f"{path}: field 'probe'")
-        return cls(values, index, probe, str(meta.get("key", "")))
+        comparison = Comparison.from_dict(meta.get("comparison"), f"{path}: field 'comparison'")
+        return cls(values, index, probe, str(meta.get("key", "")), comparison)

@@ -69,6 +69,7 @@ def table() -> SimilarityTable:
             "layout": "8 × 4×4",
             "params": made.size.astype(np.int64),
             "macs": macs.astype(np.int64),
+            "weights": np.array([f"weights of {name}" for name in made.names])[made.model],
         }
     )
     return SimilarityTable(made.similarity, index, Probe(TARGET_TASK, 24), "key of the table")

@@ -18,7 +18,7 @@ PROBE = Probe(TARGET_TASK, 24)
 def test_rows_are_every_models_cuts_in_order(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
     table = similarity_table(zoo, ["b", "a"], PROBE, workspace)
     assert table.models == ("b", "a")
-    assert list(table.index.columns) == ["model", "cut", "node", "layout", "params", "macs"]
+    assert list(table.index.columns) == ["model", "cut", "node", "layout", "params", "macs", "weights"]
     for name in table.models:
         index = table.index.iloc[table.rows(name)]
         assert (index["model"] == name).all()

@@ -20,6 +20,7 @@ def table() -> SimilarityTable:
             "layout": ["3 × 8×8"] * 4,
             "params": [0, 5, 0, 2**40],
             "macs": [0, 50, 0, 60],
+            "weights": ["wa", "wa", "wb", "wb"],
         }
     )
     return SimilarityTable(np.eye(4), index, Probe(TARGET_TASK, 8), "k")
@@ -48,7 +49,7 @@ def test_unknown_model_is_named(table: SimilarityTable) -> None:
         ({"meta": np.array("{")}, "readable"),
         ({"meta": np.array("{}")}, "'meta'"),
         ({"meta": np.array('{"kind": "similarity table", "schema_version": 99}')}, "'schema_version' is 99"),
-        ({"meta": np.array('{"kind": "similarity table", "schema_version": 1}')}, "'probe'"),
+        ({"meta": np.array('{"kind": "similarity table", "schema_version": 2}')}, "'probe'"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_file(
