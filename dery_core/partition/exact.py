@@ -13,11 +13,11 @@ import heapq
 import itertools
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from dery_core.partition.problem import Problem
+from dery_core.partition.solution import Solution
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, Ticker, silent
 
@@ -27,28 +27,21 @@ _FRESH = 0.6  # share of the newest subgradient in a step
 _ENUMERATE = 32  # choices of anchors that are tried one by one rather than branched on
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """`anchors[k]` and `segments[i, k]` are positions in the problem's stage k."""
-
-    anchors: tuple[int, ...]
-    segments: Ints
-    objective: float
-    upper_bound: float
-    nodes: int = 0
-
-
 def solve(
     problem: Problem,
     max_nodes: int = 10_000,
     max_seconds: float = 120.0,
     report: ProgressFn = silent,
+    warm: Floats | None = None,
 ) -> Solution:
     """The best partition found and an upper bound on any: equal to 1e-6 unless a limit ran out.
 
-    Deterministic, unless `max_seconds` is what stops it.
+    `warm` (N, K + 1), rows that needn't be whole, is where the cuts are thought to be. Deterministic,
+    unless `max_seconds` is what stops it.
     """
     search = _Search(problem, time.monotonic() + max_seconds)
+    if warm is not None:
+        search.improve(medoids(problem, nearest(problem, warm))[0])
     return search.run(max_nodes, report)
 
 
@@ -77,6 +70,16 @@ def settle(problem: Problem, anchors: tuple[int, ...]) -> Solution:
         if objective <= best + 1e-9:
             return Solution(anchors, segments, objective, np.inf)
         best = objective
+
+
+def nearest(problem: Problem, cuts: Floats) -> Ints:
+    """Every model's admissible segments (N, K) whose cuts lie nearest to `cuts` (N, K + 1)."""
+    return problem.paths(
+        [
+            -np.abs(stage.start - cuts[stage.model, k]) - np.abs(stage.end - cuts[stage.model, k + 1])
+            for k, stage in enumerate(problem.stages)
+        ]
+    )
 
 
 def medoids(problem: Problem, segments: Ints) -> tuple[tuple[int, ...], float]:

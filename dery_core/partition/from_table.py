@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from dery_core.errors import DeryError
 from dery_core.partition.exact import solve
+from dery_core.partition.free import solve_free
 from dery_core.partition.problem import Problem, build_problem
-from dery_core.partition.value import Block, Partition
+from dery_core.partition.solution import Solution
+from dery_core.partition.value import Block, Partition, Variant
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 from dery_core.similarity import SimilarityTable
@@ -22,29 +24,38 @@ def solve_partition(
     epsilon: float = 0.2,
     size: SizeMeasure = "params",
     models: Sequence[str] | None = None,
-    report: ProgressFn = silent,
+    variant: Variant = "staged",
+    warm: Partition | None = None,
     max_seconds: float = 120.0,
+    report: ProgressFn = silent,
 ) -> Partition:
     """Cut `models` (all of the table's by default) into K blocks that form K equivalence sets.
 
-    The staged variant: the k-th block of every model belongs to set k. Solved to a proof, or until
-    `max_seconds` are over; `upper_bound` says which. Needs the table alone.
+    Staged: the k-th block of every model belongs to set k. Free: every block belongs to the set whose
+    anchor it is most like. Solved to a proof, or until `max_seconds` are over; `proved` and `gap` say
+    how far it came. `warm` is an earlier answer, for any K, ε, size and models: the search begins near
+    it. Needs the table alone.
 
-    Raises DeryError for K < 2 or larger than a model's node count, ε < 0, an unknown size
-    measure, fewer than two models, and a model the table doesn't have.
+    Raises DeryError for K outside K_RANGE or larger than a model's node count, ε < 0, an unknown size
+    measure or variant, fewer than two models, and a model the table doesn't have.
     """
     names = list(dict.fromkeys(table.models if models is None else models))
     problem = partition_problem(table, names, k, epsilon, size)
-    solution = solve(problem, max_seconds=max_seconds, report=report)
-    return as_partition(
+    index = table.index
+    weights = {}
+    if "weights" in index:
+        weights = dict(zip(index["model"], index["weights"], strict=True))
+    return _solved(
         problem,
         names,
-        solution.anchors,
-        solution.segments,
-        upper_bound=solution.upper_bound,
-        epsilon=epsilon,
+        variant,
+        warm,
+        max_seconds,
+        report,
+        epsilon=float(epsilon),
         size=size,
         table=table.key,
+        weights=tuple(str(weights.get(name, "")) for name in names),
     )
 
 
@@ -70,45 +81,6 @@ def partition_problem(
     )
 
 
-def as_partition(
-    problem: Problem,
-    names: Sequence[str],
-    anchors: Sequence[int],
-    segments: Ints,
-    *,
-    upper_bound: float,
-    epsilon: float,
-    size: SizeMeasure,
-    table: str = "",
-) -> Partition:
-    """A solution of the problem (positions in its stages) as the value other rooms use."""
-    similarity = np.stack(
-        [problem.earned(k, anchor)[segments[:, k]] for k, anchor in enumerate(anchors)], axis=1
-    )
-    objective = math.fsum(similarity.ravel())
-
-    def block(k: int, segment: int) -> Block:
-        stage = problem.stages[k]
-        model = int(stage.model[segment])
-        first = int(problem.first[model])
-        return Block(names[model], int(stage.start[segment]) - first, int(stage.end[segment]) - first - 1)
-
-    return Partition(
-        k=problem.k,
-        epsilon=float(epsilon),
-        size=size,
-        models=tuple(names),
-        blocks=tuple(tuple(block(k, s) for k, s in enumerate(row)) for row in segments.tolist()),
-        sets=(tuple(range(problem.k)),) * len(names),
-        similarity=tuple(map(tuple, similarity.tolist())),
-        anchors=tuple(block(k, anchor) for k, anchor in enumerate(anchors)),
-        objective=objective,
-        upper_bound=max(float(upper_bound), objective),
-        widened=tuple(names[i] for i in problem.widened),
-        table=table,
-    )
-
-
 def solve_arrays(
     similarity: Floats,
     model: Ints,
@@ -119,29 +91,135 @@ def solve_arrays(
     epsilon: float = 0.2,
     *,
     measure: SizeMeasure = "params",
-    report: ProgressFn = silent,
+    variant: Variant = "staged",
+    warm: Partition | None = None,
     max_seconds: float = 120.0,
+    report: ProgressFn = silent,
 ) -> Partition:
     """As `solve_partition`, from bare arrays: similarity (M, M) over all cuts; model, cut and size up
     to the cut, each (M,), as `build_problem` asks for them. `measure` only labels the answer."""
     problem = build_problem(similarity, model, cut, size, k, epsilon, names)
-    solution = solve(problem, max_seconds=max_seconds, report=report)
-    return as_partition(
+    return _solved(
         problem,
         list(map(str, names)),
-        solution.anchors,
-        solution.segments,
-        upper_bound=solution.upper_bound,
-        epsilon=epsilon,
+        variant,
+        warm,
+        max_seconds,
+        report,
+        epsilon=float(epsilon),
         size=measure,
     )
+
+
+def _solved(
+    problem: Problem,
+    names: Sequence[str],
+    variant: Variant,
+    warm: Partition | None,
+    max_seconds: float,
+    report: ProgressFn,
+    **said: Any,
+) -> Partition:
+    if variant not in get_args(Variant):
+        raise DeryError(f"Unknown variant {variant!r}: choose {', '.join(get_args(Variant))}.")
+    solver = solve if variant == "staged" else solve_free
+    near = None if warm is None else warm_cuts(problem, names, warm)
+    solution = solver(problem, max_seconds=max_seconds, report=report, warm=near)
+    return as_partition(problem, names, solution, variant=variant, **said)
+
+
+def as_partition(
+    problem: Problem, names: Sequence[str], solution: Solution, *, variant: Variant = "staged", **said: Any
+) -> Partition:
+    """A solution of the problem (positions in its stages) as the value other rooms use; `said` are the
+    fields that the problem doesn't know."""
+    starts, ends = problem.rows(solution.segments)
+    anchors = [
+        (int(problem.stages[k].start[at]), int(problem.stages[k].end[at]))
+        for k, at in zip(solution.homes, solution.anchors, strict=True)
+    ]
+    begin, finish = map(list, zip(*anchors, strict=True))
+    likeness = problem.similarity[starts[:, :, None], begin] + problem.similarity[ends[:, :, None], finish]
+    if variant == "staged":
+        sets = np.tile(np.arange(problem.k), (problem.models, 1))
+    else:
+        own = (starts[:, :, None] == begin) & (ends[:, :, None] == finish)
+        sets = np.where(own, np.inf, likeness).argmax(axis=2)
+    similarity = np.take_along_axis(likeness, sets[:, :, None], axis=2)[:, :, 0]
+    objective = math.fsum(similarity.ravel())
+
+    def block(start: int, end: int) -> Block:
+        model = int(np.searchsorted(problem.first, start, side="right")) - 1
+        first = int(problem.first[model])
+        return Block(names[model], start - first, end - first - 1)
+
+    upper = max(float(solution.upper_bound), objective)
+    return Partition(
+        k=problem.k,
+        models=tuple(names),
+        blocks=tuple(tuple(map(block, *rows)) for rows in zip(starts.tolist(), ends.tolist(), strict=True)),
+        sets=tuple(map(tuple, sets.tolist())),
+        similarity=tuple(map(tuple, similarity.tolist())),
+        anchors=tuple(block(*anchor) for anchor in anchors),
+        objective=objective,
+        upper_bound=upper,
+        widened=tuple(names[i] for i in problem.widened),
+        limits=tuple(problem.limits.tolist()),
+        variant=variant,
+        trace=(*solution.trace[:-1], (objective, upper)),
+        **said,
+    )
+
+
+def warm_cuts(problem: Problem, names: Sequence[str], warm: Partition) -> Floats:
+    """Where the cuts of the earlier answer would lie in this problem: rows (N, K + 1), not whole where
+    K differs. A model the earlier answer doesn't have is cut as deep as the others are on average."""
+    steps = np.linspace(0, warm.k, problem.k + 1)
+    known = {
+        row[0].model: np.interp(steps, np.arange(warm.k + 1), [0, *(block.end for block in row)])
+        for row in warm.blocks
+    }
+    nodes = problem.last - problem.first
+    share = np.mean([cuts / cuts[-1] for cuts in known.values()], axis=0)
+    return np.stack(
+        [
+            first + np.minimum(known.get(name, share * count), count)
+            for name, first, count in zip(names, problem.first, nodes, strict=True)
+        ]
+    )
+
+
+class BlockTable(NamedTuple):
+    """S between all blocks of a partition: `values` (N·K, N·K) in [0, 2]. `blocks` and `sets` (N·K) say
+    what the rows are: set after set, in a set model after model, in a model stage after stage."""
+
+    values: Floats
+    blocks: tuple[Block, ...]
+    sets: tuple[int, ...]
+
+
+def block_table(partition: Partition, table: SimilarityTable) -> BlockTable:
+    """How similar all blocks are to each other; DeryError when the table lacks one of the models."""
+    pairs = [
+        (j, block)
+        for j in range(partition.k)
+        for sets, row in zip(partition.sets, partition.blocks, strict=True)
+        for at, block in zip(sets, row, strict=True)
+        if at == j
+    ]
+    sets, blocks = zip(*pairs, strict=True)
+    values = np.maximum(table.values, 0)
+    starts, ends = (
+        np.array([table.rows(block.model)[cut] for block, cut in zip(blocks, cuts, strict=True)])
+        for cuts in ([b.start for b in blocks], [b.end for b in blocks])
+    )
+    return BlockTable(values[np.ix_(starts, starts)] + values[np.ix_(ends, ends)], blocks, sets)
 
 
 def block_similarity(table: SimilarityTable, block_a: Block, block_b: Block) -> float:
     """S(B, B') = s(in, in') + s(out, out') in [0, 2], `in` being the tensor that enters the block
     (the paper's section 3.2)."""
     rows_a, rows_b = table.rows(block_a.model), table.rows(block_b.model)
-    return float(
-        table.values[rows_a[block_a.start], rows_b[block_b.start]]
-        + table.values[rows_a[block_a.end], rows_b[block_b.end]]
-    )
+    begin = table.values[rows_a[block_a.start], rows_b[block_b.start]]
+    end = table.values[rows_a[block_a.end], rows_b[block_b.end]]
+    return max(float(begin), 0.0) + max(float(end), 0.0)

@@ -14,6 +14,9 @@ import numpy as np
 from dery_core.errors import DeryError
 from dery_core.partition.windows import Floats, Ints, size_windows
 
+K_RANGE = (2, 12)
+"""How few and how many blocks a network may be cut into."""
+
 _ELEMENTS = 4_000_000  # of the largest temporary array in a kernel: 32 MB
 
 
@@ -69,14 +72,15 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """T (M, M) over all cuts; per stage its segments; the first and last row of each model (N,), and
-    which models' size limit had to be widened."""
+    """T (M, M) over all cuts; per stage its segments; the first and last row of each model (N,), which
+    models' size limit had to be widened, and every model's limit as a multiple of its size / K (N,)."""
 
     similarity: Floats
     stages: tuple[Stage, ...]
     first: Ints
     last: Ints
     widened: tuple[int, ...]
+    limits: Floats
 
     @property
     def k(self) -> int:
@@ -85,6 +89,11 @@ class Problem:
     @property
     def models(self) -> int:
         return len(self.first)
+
+    @cached_property
+    def _keys(self) -> list[Ints]:
+        """Per stage a number for every segment, ascending."""
+        return [stage.start * len(self.similarity) + stage.end for stage in self.stages]
 
     def earned(self, k: int, anchor: int) -> Floats:
         """S(segment, anchor) for every segment of stage k; `anchor` is one of them."""
@@ -156,6 +165,16 @@ class Problem:
             values[at : at + step] = best.sum(axis=0)
         return values
 
+    def position(self, k: int, start: Ints, end: Ints) -> Ints:
+        """Where the segments of stage k with these rows lie in it; they must be there."""
+        return np.searchsorted(self._keys[k], start * len(self.similarity) + end)
+
+    def rows(self, segments: Ints) -> tuple[Ints, Ints]:
+        """The start and the end row of every chosen segment: both (N, K)."""
+        pairs = zip(self.stages, segments.T, strict=True)
+        starts, ends = zip(*((stage.start[at], stage.end[at]) for stage, at in pairs), strict=True)
+        return np.stack(starts, axis=1), np.stack(ends, axis=1)
+
     def best_segments(self, k: int, earned: Floats, prefix: Floats, suffix: Floats) -> Ints:
         """Per model (N,), the segment of stage k with the largest prefix + earned + suffix."""
         stage = self.stages[k]
@@ -189,7 +208,7 @@ def build_problem(
     `similarity` (M, M) symmetric over all cuts of all models; `model` and `cut` (M,) say which
     cut of which model a row is, models 0 to N - 1 in order, cuts 0 to L of each in order;
     `size` (M,) is the model's size up to that cut. Raises DeryError on anything else, on fewer
-    than two models, K < 2, ε < 0, and on a K larger than a model's node count.
+    than two models, K outside K_RANGE, ε < 0, and on a K larger than a model's node count.
     """
     similarity, size = np.asarray(similarity, np.float64), np.asarray(size, np.float64)
     model, cut = np.asarray(model, np.int64), np.asarray(cut, np.int64)
@@ -202,6 +221,8 @@ def build_problem(
                 f"{name} has only {nodes} nodes, so it can't be cut into {k} blocks: "
                 "choose a smaller K or leave it out."
             )
+    # Estimates of no similarity at all may lie a little below 0.
+    similarity = np.maximum(similarity, 0)
     windows = [
         size_windows(size[begin : end + 1], k, epsilon) for begin, end in zip(first, last, strict=True)
     ]
@@ -221,13 +242,14 @@ def build_problem(
         first,
         last,
         tuple(i for i, window in enumerate(windows) if window.widened),
+        np.array([window.multiple for window in windows]),
     )
 
 
 def _check(similarity: Floats, model: Ints, cut: Ints, size: Floats, k: int, epsilon: float) -> None:
     rows = len(model)
-    if k < 2:
-        raise DeryError(f"K is {k}: a partition needs at least 2 blocks a model.")
+    if not K_RANGE[0] <= k <= K_RANGE[1]:
+        raise DeryError(f"K is {k}: choose {K_RANGE[0]} to {K_RANGE[1]} blocks a model.")
     if not (np.isfinite(epsilon) and epsilon >= 0):
         raise DeryError(f"ε is {epsilon}: the allowed imbalance must be 0 or more.")
     if similarity.shape != (rows, rows) or cut.shape != (rows,) or size.shape != (rows,):

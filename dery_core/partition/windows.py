@@ -15,11 +15,13 @@ Ints = NDArray[np.int64]
 class Windows(NamedTuple):
     """The admissible segments of one network.
 
-    Every block is smaller than `limit`; `widened` if that is more than (1 + ε)·total / K.
+    Every block is smaller than `limit`, which is `multiple`·total / K; `widened` if that is more
+    than (1 + ε)·total / K.
     `segments[k]` are the cuts (starts, ends) of what may be stage k, ordered by start, then end.
     """
 
     limit: float
+    multiple: float
     widened: bool
     segments: list[tuple[Ints, Ints]]
 
@@ -30,12 +32,14 @@ def size_windows(cumulative: Floats, k: int, epsilon: float) -> Windows:
     Where no K-partition keeps it, the limit is the smallest achievable largest block, enlarged
     by 1e-9 because the comparison is strict. Needs K <= L: every block has a node.
     """
-    limit = (1 + epsilon) * float(cumulative[-1] - cumulative[0]) / k
+    mean = float(cumulative[-1] - cumulative[0]) / k
+    limit = (1 + epsilon) * mean
     segments = stage_segments(cumulative, k, limit)
     if len(segments[0][0]):
-        return Windows(limit, False, segments)
+        return Windows(limit, 1 + epsilon, False, segments)
     limit = smallest_largest_block(cumulative, k) * (1 + 1e-9) or 1e-9
-    return Windows(limit, True, stage_segments(cumulative, k, limit))
+    multiple = limit / mean if mean else 1 + epsilon  # nothing to share out: any cuts do
+    return Windows(limit, multiple, True, stage_segments(cumulative, k, limit))
 
 
 def smallest_largest_block(cumulative: Floats, k: int) -> float:

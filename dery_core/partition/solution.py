@@ -1,0 +1,33 @@
+"""What every solver of the partition problem gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dery_core.partition.value import TRACE_LENGTH
+from dery_core.partition.windows import Ints
+
+Trace = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """`segments[i, k]` (N, K) is a position in the problem's stage k; `anchors[j]` is one in stage
+    `homes[j]`, which is j in the staged variant. `trace` holds (objective, bound) after each step."""
+
+    anchors: tuple[int, ...]
+    segments: Ints
+    objective: float
+    upper_bound: float
+    nodes: int = 0
+    homes: tuple[int, ...] = ()
+    trace: Trace = ()
+
+    def __post_init__(self) -> None:
+        if not self.homes:
+            object.__setattr__(self, "homes", tuple(range(len(self.anchors))))
+
+
+def thinned(trace: Sequence[tuple[float, float]]) -> Trace:
+    """At most TRACE_LENGTH points of a trace: its first, its last and some evenly between them."""
+    step = max(1, -(-(len(trace) - 1) // (TRACE_LENGTH - 1)))
+    return (*trace[:-1:step], *trace[-1:])
