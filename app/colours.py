@@ -12,8 +12,8 @@ MODEL_COLOURS = (
     "#1f7265", "#86e79c", "#5c77df", "#63579d", "#b2b45e", "#2e4d57", "#6b9d75", "#96719e",
 )  # fmt: skip
 
-# Dark blue to light yellow, in even steps of lightness: readable without hue.
-SET_RAMP = ("#1f3b73", "#27638f", "#2f8a94", "#5fae86", "#a7cc74", "#e9e07c")
+# Dark blue to light yellow, ever lighter: readable without hue. Twelve of it stay apart for every eye.
+SET_RAMP = ("#14294e", "#16418e", "#20777b", "#47a160", "#babf49", "#e1e67f")
 
 ACCENT = "#d1495b"
 NEUTRAL = "#8a94a3"

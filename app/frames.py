@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
+from scipy.optimize import linear_sum_assignment
 
 from dery_core.files import digest
 from dery_core.jobs import Run
-from dery_core.partition import Partition
+from dery_core.partition import BlockTable, Partition
 from dery_core.units import quantity
 from dery_core.zoo import LineGraph, Zoo, family
 
@@ -21,32 +23,71 @@ def block_frame(partition: Partition, index: pd.DataFrame) -> pd.DataFrame:
     macs, start and share (of the model's size measure, 0 to 1), similarity, anchor, before and
     after (layouts at the two cuts).
     """
-    lines: list[dict[str, Any]] = []
-    for i, model in enumerate(partition.models):
-        cuts = index[index["model"] == model].set_index("cut")
-        sizes = cuts.index.to_series() if partition.size == "nodes" else cuts[partition.size]
-        whole = sizes.iloc[-1] or 1
-        for stage, block in enumerate(partition.blocks[i]):
-            first, last = cuts["node"][block.start + 1], cuts["node"][block.end]
-            lines.append(
-                {
-                    "model": model,
-                    "stage": stage,
-                    "set": partition.sets[i][stage],
-                    "first": first,
-                    "last": last,
-                    "layers": first if first == last else f"{first} – {last}",
-                    "nodes": block.end - block.start,
-                    "params": int(cuts["params"][block.end] - cuts["params"][block.start]),
-                    "macs": int(cuts["macs"][block.end] - cuts["macs"][block.start]),
-                    "start": float(sizes[block.start] / whole),
-                    "share": float((sizes[block.end] - sizes[block.start]) / whole),
-                    "similarity": partition.similarity[i][stage],
-                    "anchor": partition.anchors[partition.sets[i][stage]] == block,
-                    "before": str(cuts["layout"][block.start]),
-                    "after": str(cuts["layout"][block.end]),
-                }
-            )
+    rows = index.groupby("model", sort=False).indices
+    blocks = [block for stages in partition.blocks for block in stages]
+    begin = np.array([rows[block.model][block.start] for block in blocks])
+    end = np.array([rows[block.model][block.end] for block in blocks])
+    size = index["cut" if partition.size == "nodes" else partition.size].to_numpy()
+    whole = np.maximum(size[[rows[block.model][-1] for block in blocks]], 1)
+    node, layout = index["node"].to_numpy(object), index["layout"].astype(str).to_numpy(object)
+    params, macs = index["params"].to_numpy(), index["macs"].to_numpy()
+    first, last = node[begin + 1], node[end]
+    sets = [number for row in partition.sets for number in row]
+    return pd.DataFrame(
+        {
+            "model": [block.model for block in blocks],
+            "stage": list(range(partition.k)) * len(partition.models),
+            "set": sets,
+            "first": first,
+            "last": last,
+            "layers": [a if a == b else f"{a} – {b}" for a, b in zip(first, last, strict=True)],
+            "nodes": end - begin,
+            "params": params[end] - params[begin],
+            "macs": macs[end] - macs[begin],
+            "start": size[begin] / whole,
+            "share": (size[end] - size[begin]) / whole,
+            "similarity": [value for row in partition.similarity for value in row],
+            "anchor": [partition.anchors[at] == block for at, block in zip(sets, blocks, strict=True)],
+            "before": layout[begin],
+            "after": layout[end],
+        }
+    )
+
+
+def moved(partition: Partition) -> int:
+    """Number of blocks that are not where most of their stage is: those left over when every stage is
+    given one set, so that as many blocks as can be are in the set of their stage."""
+    sets = np.array(partition.sets)
+    counts = np.stack([(sets == number).sum(axis=0) for number in range(partition.k)])
+    return int(counts.sum() - counts[linear_sum_assignment(counts, maximize=True)].sum())
+
+
+def block_names(partition: Partition, blocks: BlockTable) -> tuple[list[str], list[int]]:
+    """What the rows of `blocks` are called, "resnet18 · block 2", and which of them are anchors."""
+    stages = {block: stage for row in partition.blocks for stage, block in enumerate(row)}
+    names = [f"{block.model} · block {stages[block] + 1}" for block in blocks.blocks]
+    rows = enumerate(zip(blocks.blocks, blocks.sets, strict=True))
+    return names, [row for row, (block, at) in rows if partition.anchors[at] == block]
+
+
+def set_frame(blocks: BlockTable) -> pd.DataFrame:
+    """One line a set: set, within and across, the mean S of two of its blocks, and of one of its blocks
+    and one of another set; NaN where a set has one block only."""
+    number = np.array(blocks.sets)
+    lines = []
+    for each in sorted(set(blocks.sets)):
+        mine = number == each
+        count = int(mine.sum())
+        # Without every block beside itself, which is 2 always.
+        inner = blocks.values[np.ix_(mine, mine)].sum() - 2.0 * count
+        outer = blocks.values[np.ix_(mine, ~mine)]
+        lines.append(
+            {
+                "set": each,
+                "within": inner / (count * (count - 1)) if count > 1 else math.nan,
+                "across": outer.mean() if outer.size else math.nan,
+            }
+        )
     return pd.DataFrame(lines)
 
 

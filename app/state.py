@@ -14,16 +14,22 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dery_core.data import task_names
+from dery_core.partition import K_RANGE, Variant
+from dery_core.similarity import MEASURES
 from dery_core.zoo import SizeMeasure
 
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
+VARIANTS: tuple[Variant, ...] = ("staged", "free")
 VIEWS = ("choose", "inside", "add")
-K_RANGE = (2, 8)
-EPSILON_RANGE = (0.05, 1.0)
+COMPARE_VIEWS = ("pair", "all", "map")
+BLOCK_VIEWS = ("bars", "alike", "proof")
+EPSILON_RANGE = (0.0, 1.0)
 MEMBER_KEY = "member_"
 LIMIT_KEYS = {"params": "max_params", "macs": "max_macs"}
 PROBE_KEY = "probe_task"
+ROW_KEY, COLUMN_KEY = "row_model", "column_model"
 LOOK_KEY = "look_at"
+OWN_KEYS = (*LIMIT_KEYS.values(), PROBE_KEY, LOOK_KEY, ROW_KEY, COLUMN_KEY)
 _RESTORED = "_restored"
 _NOTES = "_notes"
 _NOTED_AT = "_noted_at"
@@ -72,6 +78,15 @@ def _one_of(*options: str) -> Callable[[str], str]:
     return read
 
 
+def _yes(text: str) -> bool:
+    return _one_of("yes", "no")(text) == "yes"
+
+
+def _cell(text: str) -> tuple[int, int]:
+    row, column = map(_between(0, 10**6, int), text.split(","))
+    return row, column
+
+
 SETTINGS = (
     Setting("members", (), _names, ",".join),
     Setting("probe", None, _one_of(*task_names()), label="Images", allowed=", ".join(task_names())),
@@ -85,6 +100,20 @@ SETTINGS = (
         allowed="{:g} to {:g}".format(*EPSILON_RANGE),
     ),
     Setting("size", "params", _one_of(*SIZES), label="Size", allowed=", ".join(SIZES)),
+    Setting("variant", VARIANTS[0], _one_of(*VARIANTS), label="Variant", allowed=", ".join(VARIANTS)),
+    Setting("measure", "cka", _one_of(*MEASURES), label="Measure", allowed=", ".join(MEASURES)),
+    Setting("unbiased", False, _yes, {True: "yes", False: "no"}.__getitem__, "Unbiased", "yes, no"),
+    Setting("blocks", BLOCK_VIEWS[0], _one_of(*BLOCK_VIEWS), label="Blocks", allowed=", ".join(BLOCK_VIEWS)),
+    Setting(
+        "compare",
+        COMPARE_VIEWS[0],
+        _one_of(*COMPARE_VIEWS),
+        label="Similarity view",
+        allowed=", ".join(COMPARE_VIEWS),
+    ),
+    Setting("rows", None, str),
+    Setting("columns", None, str),
+    Setting("cell", None, _cell, "{0[0]},{0[1]}".format, "Cell", "two cuts, such as 3,7"),
     Setting("params", None, _between(0, 10**15, int), label="Parameters", allowed="a whole number"),
     Setting("macs", None, _between(0, 10**15, int), label="MACs", allowed="a whole number"),
     Setting("run", None, str),
@@ -211,5 +240,5 @@ def _restore(shown: dict[str, str]) -> None:
 def _forget_widgets() -> None:
     """Let the widgets that show a setting under a key of their own take its new value."""
     for key in [str(key) for key in st.session_state]:
-        if key.startswith(MEMBER_KEY) or key in (*LIMIT_KEYS.values(), PROBE_KEY, LOOK_KEY):
+        if key.startswith(MEMBER_KEY) or key in OWN_KEYS:
             del st.session_state[key]

@@ -20,10 +20,10 @@ from app.frames import graph_frame, joined, run_frame
 from app.work import Work
 from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
 from dery_core.data import Probe, fitted, load_task, task_names
-from dery_core.errors import DeryError
+from dery_core.errors import Cancelled, DeryError
 from dery_core.files import digest
 from dery_core.jobs import Run, create_run, list_runs
-from dery_core.partition import Partition, solve_partition
+from dery_core.partition import Partition, Variant, solve_partition
 from dery_core.progress import ProgressFn, Ticker
 from dery_core.reassembly import (
     SCORE_IMAGES,
@@ -33,7 +33,7 @@ from dery_core.reassembly import (
     members_within,
     score_candidates,
 )
-from dery_core.similarity import SimilarityTable, similarity_table
+from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec, Start
 from dery_core.workspace import Workspace
 from dery_core.zoo import (
@@ -51,6 +51,9 @@ TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
 SAMPLES = 8
 EPOCHS = Recipe().epochs
+# A page drawn anew within half a second leaves the first answer this long, and then its proof.
+ANSWER_SECONDS = 0.15
+PROOF_SECONDS = 60.0
 
 Step = tuple[Work, Hashable]
 
@@ -246,36 +249,156 @@ def _samples(task_name: str) -> Samples:
 
 
 def table(names: tuple[str, ...]) -> Step:
-    """CKA between all cuts of the named members."""
+    """How alike the named members are at all their cuts, by the measure chosen."""
     source = zoo()
-    images = probe()
+    images, how = probe(), comparison()
     key = _key("table", source, names)
 
     def make(report: ProgressFn) -> SimilarityTable:
-        return similarity_table(source, names, fitted(images), workspace(), report=report)
+        return similarity_table(source, names, fitted(images), workspace(), how, report=report)
 
     return work.start(key, make), key
 
 
-def partition(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
-    """Every named member cut into `k` blocks."""
-    key = _key("partition", zoo(), names, k, epsilon, size)
+def comparison() -> Comparison:
+    """By what networks are compared. Measures without an unbiased form are taken as they are."""
+    measure = state.get("measure")
+    return Comparison(measure=measure, unbiased=state.get("unbiased") and MEASURES[measure].debiased)
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How networks are cut into blocks: what a partition depends on beside its table."""
+
+    k: int
+    epsilon: float
+    size: SizeMeasure
+    variant: Variant
+
+
+def cutting() -> Cutting:
+    """What is chosen on the Partition page."""
+    return Cutting(state.get("k"), state.get("epsilon"), state.get("size"), state.get("variant"))
+
+
+def partition(names: tuple[str, ...], how: Cutting) -> Step:
+    """Every named member cut into blocks, at once: from the last answer, proved the best or not yet."""
+    source = zoo()
+    key = _key("partition", source, names, how)
+    _leave_other_proofs(key)
     compared, _ = table(names)
 
     def make(report: ProgressFn) -> Partition:
-        return solve_partition(compared.follow(report), k, epsilon, size, report=report)
+        return _solved(source, compared.follow(report), how, ANSWER_SECONDS, report)
 
     return work.start(key, make), key
 
 
-def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) -> Step:
-    """Everything the Reassemble page needs that is slow: costs and scores of hybrids."""
+def proof(names: tuple[str, ...], how: Cutting) -> Step:
+    """The answer of `partition` proved the best, or the best found until PROOF_SECONDS were over or a
+    visitor had `enough`. Hybrids are made of this one: it doesn't change under them."""
+    answer, key = partition(names, how)
+    if answer.succeeded and answer.value().proved:
+        return answer, key
+    source, proof_key = zoo(), _proof_key(key)
+    compared, _ = table(names)
+
+    def make(report: ProgressFn) -> Partition:
+        first = answer.follow(report)
+        best = max(first, _better.get(proof_key, first), key=lambda parts: parts.objective)
+        if best.proved:
+            return best
+        try:
+            best = _solved(source, compared.value(), how, PROOF_SECONDS, report, best)
+        except Cancelled:
+            if proof_key not in _enough:
+                raise
+            _enough.discard(proof_key)
+        return best
+
+    st.session_state[_PROVING] = proof_key
+    return work.start(proof_key, make), proof_key
+
+
+def enough(key: Hashable) -> None:
+    """End the proof known by `key`: the best found will do, for every visitor."""
+    _enough.add(key)
+    if task := work.find(key):
+        task.cancel()
+
+
+def go_on(key: Hashable) -> None:
+    """Let the ended proof known by `key` begin again, from the best it found."""
+    if task := work.find(key):
+        _better[key] = task.value()
+    work.forget(key)
+
+
+def final(names: tuple[str, ...], how: Cutting) -> Partition | None:
+    """The partition that hybrids are made of where it is known already; never begins or waits."""
+    key = _key("partition", zoo(), names, how)
+    for known in (_proof_key(key), key):
+        task = work.find(known)
+        if task is not None and task.succeeded and (known != key or task.value().proved):
+            return task.value()
+    return None
+
+
+def partition_found(names: tuple[str, ...]) -> Partition | None:
+    """The best partition known for what is chosen; never begins or waits."""
+    answer = work.find(_key("partition", zoo(), names, cutting()))
+    quick = answer.value() if answer is not None and answer.succeeded else None
+    return final(names, cutting()) or quick
+
+
+_PROVING = "_proving"
+_enough: set[Hashable] = set()
+_better: dict[Hashable, Partition] = {}
+_last: dict[Hashable, Partition] = {}
+
+
+def _solved(
+    source: Zoo,
+    compared: SimilarityTable,
+    how: Cutting,
+    seconds: float,
+    report: ProgressFn,
+    warm: Partition | None = None,
+) -> Partition:
+    place = (str(workspace().root), str(source.path))
+    _last[place] = solve_partition(
+        compared,
+        how.k,
+        how.epsilon,
+        how.size,
+        variant=how.variant,
+        warm=warm or _last.get(place),
+        max_seconds=seconds,
+        report=report,
+    )
+    return _last[place]
+
+
+def _proof_key(key: Hashable) -> Hashable:
+    return ("proof", key)
+
+
+def _leave_other_proofs(key: Hashable) -> None:
+    """A visitor who moves on to other settings leaves a proof that would only slow the next answer.
+
+    Whoever else looks at it finds it begun anew.
+    """
+    left = st.session_state.get(_PROVING)
+    if left not in (None, _proof_key(key)) and (task := work.find(left)):
+        task.cancel()
+
+
+def assembly(names: tuple[str, ...], parts: Partition) -> Step:
+    """Everything the Reassemble page needs that is slow: costs and scores of the hybrids of `parts`."""
     source = zoo()
-    key = _key("assembly", source, names, k, epsilon, size)
-    cut, _ = partition(names, k, epsilon, size)
+    key = _assembly_key(source, names, parts)
 
     def make(report: ProgressFn) -> Assembly:
-        parts = cut.follow(report)
         classes = len(load_task(TARGET_TASK).classes)
         costs = candidates(source, parts, classes, report=report)
         images = fitted(Probe(TARGET_TASK, SCORE_IMAGES))
@@ -287,6 +410,11 @@ def assembly(names: tuple[str, ...], k: int, epsilon: float, size: SizeMeasure) 
         return Assembly.build(source, costs, scores)
 
     return work.start(key, make), key
+
+
+def _assembly_key(source: Zoo, names: tuple[str, ...], parts: Partition) -> Hashable:
+    # By the blocks themselves: another proof, or other settings, that lead to the same are the same work.
+    return ("assembly", _origin(source, names), parts.blocks, parts.sets)
 
 
 def runs() -> list[Run]:
@@ -347,14 +475,15 @@ def done() -> set[str]:
     with suppress(DeryError):
         source = zoo()
         names = members(source)
-        cut = (state.get("k"), state.get("epsilon"), state.get("size"))
         if len(names) >= 2:
             finished.add("zoo")
-        for step, key in (
-            ("similarity", _key("table", source, names)),
-            ("partition", _key("partition", source, names, *cut)),
-            ("reassemble", _key("assembly", source, names, *cut)),
-        ):
+        keys = {
+            "similarity": _key("table", source, names),
+            "partition": _key("partition", source, names, cutting()),
+        }
+        if parts := final(names, cutting()):
+            keys["reassemble"] = _assembly_key(source, names, parts)
+        for step, key in keys.items():
             task = work.find(key)
             if task is not None and task.succeeded:
                 finished.add(step)
@@ -365,7 +494,7 @@ def done() -> set[str]:
 
 
 def _key(step: str, zoo: Zoo, names: tuple[str, ...], *settings: Hashable) -> Hashable:
-    return (step, _origin(zoo, names), names, probe(), *settings)
+    return (step, _origin(zoo, names), names, probe(), comparison(), *settings)
 
 
 def _origin(zoo: Zoo, names: tuple[str, ...]) -> Hashable:

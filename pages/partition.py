@@ -1,47 +1,33 @@
 """Partition: every network cut into K blocks that form K equivalence sets."""
 
-import pandas as pd
 import streamlit as st
 
 from app import state, steps
-from app.charts.partition import SIZE_NAMES, partition_bars
+from app.charts.partition import SIZE_NAMES
 from app.components import path
+from app.components.block_views import alike_view, bars_view, proof_view
 from app.components.errors import one_sentence
-from app.components.figures import show
+from app.components.proving import proof_line
 from app.components.waiting import result_of
-from app.frames import block_frame, counted, joined
-from dery_core.partition import Partition
+from app.frames import block_frame, counted
 
-# Of 2 at most; below this a set is one in name only.
-HARDLY_ALIKE = 0.6
-SOLVED = 1e-6
+VARIANTS = {"staged": "k-th blocks form set k", "free": "Any block to any set"}
+VIEWS = {"bars": "Equivalence sets", "alike": "How alike all blocks are", "proof": "How the proof went"}
+TABLED = ["model", "stage", "set", "layers", "nodes", "params", "macs", "similarity", "anchor"]
 
-TABLED = ["model", "stage", "layers", "nodes", "params", "macs", "similarity", "anchor"]
+INTROS = {
+    "staged": "Block 1 of every network forms set 1, and so on; the cuts are placed so that the blocks of a "
+    "set are as alike as possible.",
+    "free": "Cuts and sets are chosen together, so that the blocks of a set are as alike as possible, "
+    "wherever in their networks they stand.",
+}
 
+how = steps.cutting()
 st.title("Cut into interchangeable blocks")
 st.markdown(
-    "Every network is cut into K blocks of about equal size. Block 1 of every network forms set 1, and so "
-    "on; the cuts are placed so that the blocks of a set are as alike as possible. Each set has an "
+    f"Every network is cut into K blocks of about equal size. {INTROS[how.variant]} Each set has an "
     "**anchor ★**, the block all others in it are compared with."
 )
-
-
-def spoken_sets(blocks: pd.DataFrame) -> str:
-    """How alike the blocks of each set are to its anchor, the anchor itself left out."""
-    means = blocks[~blocks["anchor"]].groupby("set")["similarity"].mean()
-    parts = (
-        f"set {number} **{mean:.2f}**{' (hardly alike)' if mean < HARDLY_ALIKE else ''}"
-        for number, mean in enumerate(means, start=1)
-    )
-    return f"Mean similarity to the anchor: {', '.join(parts)}."
-
-
-def spoken_widening(partition: Partition) -> str:
-    """Why a limit on the size of blocks was widened, and for whom."""
-    limit = f"{partition.k} blocks within the limit of ε = {partition.epsilon:g}"
-    if len(partition.widened) == len(partition.models):
-        return f"No network has {limit}, so each got the smallest it can keep: ε has no effect here."
-    return f"No {limit} for {joined(partition.widened)}: it was widened as little as possible."
 
 
 with one_sentence():
@@ -51,9 +37,9 @@ with one_sentence():
         path.first_do("zoo", "Choose at least two networks first.")
     table = result_of(*steps.table(names), title="Comparing the networks")
 
-    left, middle, right = st.columns([4, 4, 5], gap="medium")
-    k = left.slider("K: blocks per network", *state.K_RANGE, key="k", persist_state="session")
-    epsilon = middle.slider(
+    left, right = st.columns(2, gap="large")
+    left.slider("K: blocks per network", *state.K_RANGE, key="k", persist_state="session")
+    right.slider(
         "ε: tolerance in size",
         *state.EPSILON_RANGE,
         step=0.05,
@@ -61,7 +47,17 @@ with one_sentence():
         persist_state="session",
         help="With ε = 0.2 no block may be larger than 1.2 times the mean block of its network.",
     )
-    chosen = right.segmented_control(
+    left.segmented_control(
+        "Sets",
+        state.VARIANTS,
+        format_func=VARIANTS.__getitem__,
+        required=True,
+        key="variant",
+        persist_state="session",
+        help="The first compares networks at the same depth, and every hybrid keeps the order of depth. The "
+        "second is the paper's wording: sets are found among all blocks.",
+    )
+    right.segmented_control(
         "Size counted in",
         state.SIZES,
         format_func=SIZE_NAMES.__getitem__,
@@ -69,37 +65,31 @@ with one_sentence():
         key="size",
         persist_state="session",
     )
-    size = chosen or state.SIZES[0]
-    partition = result_of(*steps.partition(names, k, epsilon, size), title="Placing the cuts")
+    answer = result_of(*steps.partition(names, how), title="Placing the cuts")
+    proving, proof_key = steps.proof(names, how)
+    partition = proving.value() if proving.succeeded else answer
+    proof_line(proving, proof_key, partition)
+
+    view = st.segmented_control(
+        "Show", VIEWS, format_func=VIEWS.__getitem__, required=True, key="blocks", persist_state="session"
+    )
     blocks = block_frame(partition, table.index)
-
-    show(
-        partition_bars(blocks, size),
-        key="partition_bars",
-        alt=f"Every network as a bar of {k} blocks coloured by equivalence set.",
-    )
-    st.caption(
-        "The number on a block is its similarity to the anchor of its set: input and output together, "
-        "so 2 is the most."
-    )
-    st.markdown(spoken_sets(blocks))
-    if partition.widened:
-        st.warning(spoken_widening(partition), icon=":material/open_in_full:")
-
-    objective, bound, gap = st.columns(3)
-    objective.metric("Similarity in all", f"{partition.objective:.3f}", border=True)
-    bound.metric("No partition exceeds", f"{partition.upper_bound:.3f}", border=True)
-    solved = partition.gap < SOLVED
-    gap.metric("Gap", "solved exactly" if solved else f"{100 * partition.gap:.4f} %", border=True)
+    if view == "alike":
+        alike_view(partition, table)
+    elif view == "proof":
+        proof_view(partition)
+    else:
+        bars_view(blocks, partition)
 
     with st.expander("All blocks", icon=":material/table:"):
         st.dataframe(
-            counted(blocks.assign(stage=blocks["stage"] + 1)[TABLED]),
+            counted(blocks.assign(stage=blocks["stage"] + 1, set=blocks["set"] + 1)[TABLED]),
             hide_index=True,
             key="block_table",
             column_config={
                 "model": "Network",
                 "stage": "Block",
+                "set": "Set",
                 "layers": "Nodes from – to",
                 "nodes": "Nodes",
                 "params": "Params",

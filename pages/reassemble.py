@@ -13,6 +13,7 @@ from app.colours import model_colours
 from app.components import path
 from app.components.errors import error_box, one_sentence
 from app.components.figures import show
+from app.components.proving import settled_blocks
 from app.components.seam_table import seam_table
 from app.components.waiting import result_of
 from dery_core.errors import DeryError
@@ -105,8 +106,9 @@ with one_sentence():
     names = steps.members(zoo)
     if len(names) < 2:
         path.first_do("zoo", "Choose at least two networks first.")
+    blocks = settled_blocks(names) or st.stop()
     assembly = result_of(
-        *steps.assembly(names, state.get("k"), state.get("epsilon"), state.get("size")),
+        *steps.assembly(names, blocks),
         title="Building and scoring hybrids: this is done once for these blocks",
     )
     explore(zoo, assembly)

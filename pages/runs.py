@@ -9,6 +9,7 @@ from app.colours import model_colours
 from app.components import path
 from app.components.errors import error_box, one_sentence
 from app.components.figures import show
+from app.components.proving import settled_blocks
 from app.components.run_board import LIVE, open_run, run_list
 from app.components.waiting import value_of
 from app.frames import run_frame
@@ -30,10 +31,10 @@ STARTS: dict[Start, str] = {"closed-form": "Closed form", "random": "Random"}
 
 def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
     """The panel that starts runs of the hybrid chosen on the Reassemble page."""
-    assembly = value_of(
-        *steps.assembly(names, state.get("k"), state.get("epsilon"), state.get("size")),
-        title="Building and scoring hybrids",
-    )
+    blocks = settled_blocks(names)
+    if blocks is None:
+        return
+    assembly = value_of(*steps.assembly(names, blocks), title="Building and scoring hybrids")
     if assembly is None:
         return
     budget = Budget(max_params=state.get("params"), max_macs=state.get("macs"))

@@ -38,11 +38,13 @@ def look_inside(zoo: Zoo) -> None:
         st.warning(found.refusal, icon=":material/block:")
         return
     nodes = found.nodes
+    size = size or MEASURES[0]
     st.markdown(spoken_graph(nodes))
     show(
-        line_graph_bars(nodes, size or MEASURES[0], model_colours(zoo.names)[name]),
+        line_graph_bars(nodes, size, model_colours(zoo.names)[name]),
         key="line_graph",
-        alt=f"The nodes of {name} in order, as wide as their share of its {size}, and what each receives.",
+        alt=f"The nodes of {name} in order, as wide as their share of its {SIZE_NAMES[size]}, "
+        "and what each receives.",
     )
     st.caption(
         "Between any two nodes there is a cut. The head (grey) is left behind when blocks are taken. A step "

@@ -1,8 +1,8 @@
 """Waiting for long work with its progress, without a frozen page."""
 
 import time
-from collections.abc import Hashable
-from typing import TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -19,21 +19,22 @@ PATIENCE_SECONDS = 0.4
 REDRAW_SECONDS = 0.5
 
 
-def result_of(task: Work[T], key: Hashable, title: str) -> T:
+def result_of(task: Work[T], key: Hashable, title: str, **box: Any) -> T:
     """The value of `task`; until it is there, the page ends here with a progress bar.
 
-    An error the work raised is shown as one sentence and ends the page here too.
+    An error the work raised is shown as one sentence and ends the page here too. `box` is what
+    `progress_box` is told.
     """
-    value = value_of(task, key, title)
+    value = value_of(task, key, title, **box)
     if value is None:
         st.stop()
     return value
 
 
-def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
+def value_of(task: Work[T], key: Hashable, title: str, **box: Any) -> T | None:
     """As `result_of`, but gives None where that ends the page."""
     if not task.wait(PATIENCE_SECONDS):
-        progress_box(task, title)
+        progress_box(task, title, **box)
         return None
     try:
         return task.value()
@@ -48,10 +49,16 @@ def value_of(task: Work[T], key: Hashable, title: str) -> T | None:
 
 
 @st.fragment(run_every=REDRAW_SECONDS)
-def progress_box(task: Work[T], title: str, stop: str = "Stop", key: str = "stop_work") -> None:
+def progress_box(
+    task: Work[T],
+    title: str,
+    stop: str = "Stop",
+    key: str = "stop_work",
+    end: Callable[[], None] | None = None,
+) -> None:
     """How far `task` is, with a button that stops it; the page is drawn anew when it ends.
 
-    Two on one page need a `key` each.
+    The button calls `end` where cancelling is not all there is to it. Two on one page need a `key` each.
     """
     if task.finished:
         st.rerun()
@@ -64,7 +71,7 @@ def progress_box(task: Work[T], title: str, stop: str = "Stop", key: str = "stop
             step = progress.step if progress else "Starting"
             st.markdown(f"{step} … {time.monotonic() - task.started:.0f} s")
         if st.button(stop, key=key, icon=":material/stop:"):
-            task.cancel()
+            (end or task.cancel)()
 
 
 def follow_quietly(task: Work[T], text: str) -> bool:

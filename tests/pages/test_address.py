@@ -13,9 +13,13 @@ Open = Callable[..., AppTest]
 @pytest.mark.parametrize(
     ("name", "text", "note"),
     [
-        ("k", "99", "K = 99 isn't possible (2 to 8); showing 4."),
-        ("epsilon", "-1", "ε = -1 isn't possible (0.05 to 1); showing 0.2."),
+        ("k", "99", "K = 99 isn't possible (2 to 12); showing 4."),
+        ("epsilon", "-1", "ε = -1 isn't possible (0 to 1); showing 0.2."),
         ("size", "weight", "Size = weight isn't possible (params, macs, nodes); showing params."),
+        ("variant", "mixed", "Variant = mixed isn't possible (staged, free); showing staged."),
+        ("unbiased", "perhaps", "Unbiased = perhaps isn't possible (yes, no); showing no."),
+        ("blocks", "pie", "Blocks = pie isn't possible (bars, alike, proof); showing bars."),
+        ("cell", "3", "Cell = 3 isn't possible (two cuts, such as 3,7); left out."),
         ("macs", "many", "MACs = many isn't possible (a whole number); left out."),
         ("members", "nobody,toy_vit", "No network 'nobody' in this zoo; left out."),
         ("look", "nobody", "No network 'nobody' to look into in this zoo; left out."),

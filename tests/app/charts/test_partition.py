@@ -29,10 +29,18 @@ def test_every_block_is_a_segment_in_the_colour_of_its_set() -> None:
     assert list(figure.data[1].base) == [0.4, 0.98]
 
 
-def test_a_block_too_narrow_for_its_similarity_still_shows_the_anchor() -> None:
+def test_a_block_bears_its_similarity_and_an_anchor_its_star() -> None:
     figure = partition_bars(BLOCKS, "params")
-    assert list(figure.data[0].text) == ["★ 2.00", "1.00"]
+    assert list(figure.data[0].text) == ["★", "1.00"]
     assert list(figure.data[1].text) == ["1.50", "★"]
+
+
+def test_where_the_place_does_not_tell_the_set_its_number_is_on_the_block() -> None:
+    swapped = BLOCKS.assign(set=[1, 0, 0, 1])
+    figure = partition_bars(swapped, "params", numbered=True)
+    assert list(figure.data[0].text) == ["1", "1"]
+    assert list(figure.data[1].text) == ["2 ★", "2 ★"]
+    assert [trace.marker.color for trace in figure.data] == set_colours(2)
 
 
 def test_the_first_model_is_on_top() -> None:

@@ -1,0 +1,131 @@
+"""The three views of a partition: its bars, how alike all its blocks are, how its proof went."""
+
+import pandas as pd
+import streamlit as st
+
+from app.charts.partition import SIZE_NAMES, block_heatmap, partition_bars, set_contrast
+from app.charts.proof import proof_lines
+from app.components.figures import show
+from app.components.proving import percent
+from app.frames import block_names, joined, moved, set_frame
+from dery_core.partition import Partition, block_table
+from dery_core.similarity import SimilarityTable
+
+# Of 2 at most; below this a set is one in name only.
+HARDLY_ALIKE = 0.6
+# So many networks are named in a sentence.
+NAMED = 4
+
+
+def bars_view(blocks: pd.DataFrame, partition: Partition) -> None:
+    """The bar view, and in words what its numbers are."""
+    free = partition.variant == "free"
+    show(
+        partition_bars(blocks, partition.size, numbered=free),
+        key="partition_bars",
+        alt=f"{len(partition.models)} networks as bars of {partition.k} blocks, as wide as their share of "
+        f"the network's {SIZE_NAMES[partition.size]} and coloured by equivalence set.",
+    )
+    number = (
+        "The number on a block is its **set**"
+        if free
+        else "The number on a block is **S**, its similarity to the anchor ★ of its set: how alike what "
+        "enters the two is, 0 to 1, plus how alike what leaves them. 2 is the most"
+    )
+    st.caption(f"{number}. Point at a block to see its layers, size and similarity.")
+    if free:
+        st.markdown(spoken_freedom(partition))
+    st.markdown(spoken_sets(blocks))
+    if partition.widened:
+        st.warning(spoken_widening(partition), icon=":material/open_in_full:")
+
+
+def alike_view(partition: Partition, table: SimilarityTable) -> None:
+    """S between all blocks, set beside set."""
+    blocks = block_table(partition, table)
+    sets = set_frame(blocks)
+    names, anchors = block_names(partition, blocks)
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        show(
+            block_heatmap(blocks.values, names, blocks.sets, anchors),
+            key="block_heatmap",
+            alt=f"Similarity of all {len(names)} blocks to each other, ordered and outlined by set.",
+        )
+    with right:
+        st.markdown(
+            f"Two blocks of one set have S **{sets['within'].mean():.2f}** on average, two blocks of "
+            f"different sets **{sets['across'].mean():.2f}**. Only blocks of one set are exchanged."
+        )
+        show(
+            set_contrast(sets),
+            key="set_contrast",
+            alt="Per set, S of its blocks to each other and to others.",
+        )
+    st.caption(
+        "Every block with every other, set after set; a set is outlined in white, its anchor is the star. "
+        "Bright outside of an outline: blocks that would fit into another set almost as well."
+    )
+
+
+def proof_view(partition: Partition) -> None:
+    """How the best found and the bound met."""
+    show(
+        proof_lines(partition.trace),
+        key="proof_lines",
+        alt="The best similarity found and the bound on any, over the steps of the proof.",
+    )
+    objective, bound, gap = st.columns(3)
+    objective.metric("Similarity in all", f"{partition.objective:.3f}", border=True)
+    bound.metric("No partition exceeds", f"{partition.upper_bound:.3f}", border=True)
+    gap.metric("Gap", "proved optimal" if partition.proved else percent(partition.gap), border=True)
+    st.caption(
+        "Similarity in all is the sum of S over all blocks. The bound comes from an easier problem whose "
+        "answer can only be larger: where both meet, nothing better can exist."
+    )
+
+
+def spoken_sets(blocks: pd.DataFrame) -> str:
+    """How alike the blocks of each set are to its anchor, the anchor itself left out."""
+    means = blocks[~blocks["anchor"]].groupby("set")["similarity"].mean()
+    parts = (
+        f"set {number + 1} **{mean:.2f}**{' (hardly alike)' if mean < HARDLY_ALIKE else ''}"
+        for number, mean in zip(means.index, means, strict=True)
+    )
+    return f"Mean similarity to the anchor: {', '.join(parts)}."
+
+
+def spoken_freedom(partition: Partition) -> str:
+    """Whether sets follow the stages where nothing forces them to."""
+    count, off = partition.k * len(partition.models), moved(partition)
+    if not off:
+        return f"Nothing forces blocks into the set of their stage, yet **all {count} are in it**."
+    return (
+        f"Nothing forces blocks into the set of their stage: **{off} of {count}** are in another one than "
+        "most blocks of their stage."
+    )
+
+
+def spoken_widening(partition: Partition) -> str:
+    """Why a limit on the size of blocks was widened, for whom and how far."""
+    reached = {
+        name: limit
+        for name, limit in zip(partition.models, partition.limits, strict=True)
+        if name in partition.widened
+    }
+    limit = f"{1 + partition.epsilon:g} times its mean block (ε = {partition.epsilon:g})"
+    ends = f"{min(reached.values()):.2f}", f"{max(reached.values()):.2f}"
+    times = f"{ends[0]} times" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]} times"
+    if len(reached) == len(partition.models):
+        return (
+            f"No network has {partition.k} blocks below {limit}, because single nodes are too large. Each "
+            f"got the smallest limit it can keep, {times} its mean block: a smaller ε would change nothing."
+        )
+    largest = sorted(reached, key=lambda name: -reached[name])
+    named = [f"{name} ({reached[name]:.2f} times)" for name in largest[:NAMED]]
+    if len(largest) > NAMED:
+        named.append(f"{len(largest) - NAMED} more ({times} in all)")
+    return (
+        f"With blocks below {limit}, {joined(named)} can't be cut into {partition.k}: "
+        "the limit was widened for them alone, as little as possible."
+    )

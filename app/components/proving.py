@@ -1,0 +1,68 @@
+"""How sure the blocks shown are, while a proof goes on; and the blocks that hybrids are made of."""
+
+import time
+from collections.abc import Hashable
+
+import streamlit as st
+
+from app import steps
+from app.components.waiting import REDRAW_SECONDS, value_of
+from app.work import Work
+from dery_core.partition import Partition
+
+
+def settled_blocks(names: tuple[str, ...]) -> Partition | None:
+    """The partition that hybrids are made of: what is chosen on the Partition page, when its proof has
+    ended. None, with its progress on the page, until then."""
+    task, key = steps.proof(names, steps.cutting())
+    return value_of(
+        task,
+        key,
+        "Proving that no other blocks are better",
+        stop="Use the best found",
+        end=lambda: steps.enough(key),
+    )
+
+
+def proof_line(task: Work[Partition], key: Hashable, partition: Partition) -> None:
+    """What is known of `partition`, in one line: proved, or how far it may be from the best possible.
+
+    Until `task`, its proof, has ended, the line says that it goes on, with a button that ends it.
+    """
+    if not task.finished:
+        _going_on(task, key, partition)
+    elif partition.proved:
+        st.markdown(f":material/verified: {spoken_proof(partition)}")
+    else:
+        with st.container(horizontal=True, vertical_alignment="center", key="proof_ended"):
+            st.markdown(f":material/hourglass_disabled: {spoken_proof(partition)}")
+            if st.button("Go on proving", key="go_on", icon=":material/play_arrow:"):
+                steps.go_on(key)
+                st.rerun()
+
+
+@st.fragment(run_every=REDRAW_SECONDS)
+def _going_on(task: Work[Partition], key: Hashable, partition: Partition) -> None:
+    if task.finished:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", key="proof_going_on"):
+        seconds = time.monotonic() - task.started
+        st.markdown(f":material/hourglass_top: {spoken_proof(partition)} Still proving, {seconds:.0f} s.")
+        if st.button("Stop", key="stop_proof", icon=":material/stop:"):
+            steps.enough(key)
+
+
+def spoken_proof(partition: Partition) -> str:
+    """Whether it is the best possible, or how far from it at most."""
+    reached = f"**{partition.objective:.3f}**"
+    if partition.proved:
+        return f"**Proved optimal:** similarity {reached} in all; no other cuts of these networks reach more."
+    return (
+        f"Similarity {reached} in all, **at most {percent(partition.gap)} below the best possible**: no cuts "
+        f"of these networks exceed {partition.upper_bound:.3f}."
+    )
+
+
+def percent(share: float) -> str:
+    """A small share with two digits that say something: "0.0031 %", "4.2 %"."""
+    return f"{100 * share:.2g} %"
