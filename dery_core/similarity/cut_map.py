@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.manifold import MDS
 
-from dery_core.similarity.cka import Floats, Ints
+from dery_core.similarity.gram import Floats, Ints
 from dery_core.similarity.table import SimilarityTable
 
 

@@ -1,36 +1,186 @@
 """What a network says about images at each of its cuts."""
 
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpstrf
 from torch import Tensor
 
 from dery_core.data import preprocess
-from dery_core.zoo import LineGraph, ZooModel, channel_means
+from dery_core.errors import DeryError
+from dery_core.similarity.comparison import Comparison
+from dery_core.similarity.matrix import MEMORY, minibatches
+from dery_core.units import quantity
+from dery_core.zoo import Layout, LineGraph, ZooModel, channel_means
 
 Features = NDArray[np.float32]
+Tick = Callable[[int], object]
+
+_PLAIN = Comparison()
+_COLUMNS = 4096
+"""Columns of wide features that are multiplied at a time."""
 
 
-def cut_features(graph: LineGraph, model: ZooModel, images: Tensor, batch_size: int = 64) -> list[Features]:
+def cut_features(
+    graph: LineGraph,
+    model: ZooModel,
+    images: Tensor,
+    batch_size: int = 64,
+    comparison: Comparison = _PLAIN,
+    memory: int = MEMORY,
+) -> list[Features]:
     """Features (n, d) at every cut, L + 1 matrices, for uint8 `images` (n, 3, H, W).
 
-    Cut 0 is the pictures themselves (`pixel_features`), the same for every model. At every other
-    cut the mean over the grid, or over all tokens, class token included (where several tensors are
-    alive: each one's, side by side): channels remain, as the paper compares them. Runs in eval mode
-    without gradients; the batch size doesn't matter beyond float32 rounding.
+    Cut 0 is the pictures themselves (`pixel_features`), the same for every model; the others are
+    `node_features`.
     """
-    parts: list[list[Tensor]] = [[] for _ in graph.nodes]
+    return [pixel_features(images), *node_features(graph, model, images, batch_size, comparison, memory)]
+
+
+def node_features(
+    graph: LineGraph,
+    model: ZooModel,
+    images: Tensor,
+    batch_size: int = 64,
+    comparison: Comparison = _PLAIN,
+    memory: int = MEMORY,
+    tick: Tick = lambda images: None,
+) -> list[Features]:
+    """Features (n, d) at cuts 1 to L for uint8 `images` (n, 3, H, W), pooled as `comparison` says.
+
+    "mean": the mean over the grid, or over all tokens, class token included (where several tensors
+    are alive: each one's, side by side): channels remain, as the paper compares them. "flatten": the
+    whole activation; of n images at a time, those wider than n as an (n, n) factor of their centred
+    Gram matrix, which is all that measures depend on. They take up to `memory` bytes: where a cut's
+    activations don't fit beside another's, the network runs again for it.
+
+    Runs in eval mode without gradients, in float32 throughout, on a GPU where there is one (the
+    modules stay there); how many images run at once doesn't matter beyond rounding. `tick` is told
+    of images that are done and may raise to stop.
+
+    Raises DeryError when the activations of a single cut don't fit.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for node in graph.nodes:
-        node.module.eval()
-    with torch.no_grad():
-        for batch in images.split(batch_size):
-            x = preprocess(batch, model)
-            for part, node, layout in zip(parts, graph.nodes, graph.layouts[1:], strict=True):
-                x = node.module(x)
-                part.append(channel_means(x.float(), layout))
-    return [pixel_features(images), *(torch.cat(part).numpy() for part in parts)]
+        node.module.eval().to(device)
+    flat = comparison.pooling == "flatten"
+    parts = minibatches(len(images), comparison.batch if flat else None)
+    longest = max(len(images[part]) for part in parts)
+    groups = _groups(graph, longest, memory) if flat else [range(len(graph.nodes))]
+    pooled = _flat if flat else channel_means
+    found: list[list[Features]] = [[] for _ in graph.nodes]
+    ran = 0
+    with torch.no_grad(), _exact_float32():
+        for part in parts:
+            for group in groups:
+                kept: dict[int, Tensor] = {}
+                for rows, outputs in _outputs(graph, model, images[part], batch_size, group, pooled, device):
+                    for cut, values in outputs:
+                        if cut not in kept:
+                            kept[cut] = torch.empty(len(images[part]), values.shape[1])
+                        kept[cut][rows] = values
+                    ran += rows.stop - rows.start
+                    # an image is done when the last group of cuts has seen it
+                    tick(ran // len(groups))
+                    ran %= len(groups)
+                for cut in group:
+                    values = kept.pop(cut)
+                    found[cut].append(equivalent(values, longest) if flat else values.numpy())
+    return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in found]
+
+
+def _outputs(
+    graph: LineGraph,
+    model: ZooModel,
+    images: Tensor,
+    batch_size: int,
+    group: Sequence[int],
+    pooled: Callable[[Tensor, Layout], Tensor],
+    device: torch.device,
+) -> Iterator[tuple[slice, Iterator[tuple[int, Tensor]]]]:
+    """For every few images their rows and, as the network runs, the outputs of the group's nodes."""
+
+    def run(x: Tensor) -> Iterator[tuple[int, Tensor]]:
+        for cut, node in enumerate(graph.nodes[: group[-1] + 1]):
+            x = node.module(x)
+            if cut in group:
+                yield cut, pooled(x.float(), graph.layouts[cut + 1]).cpu()
+
+    for begin in range(0, len(images), batch_size):
+        batch = images[begin : begin + batch_size]
+        yield slice(begin, begin + len(batch)), run(preprocess(batch.to(device), model))
+
+
+def _flat(x: Tensor, layout: Layout) -> Tensor:
+    return x.flatten(1)
+
+
+def _groups(graph: LineGraph, images: int, memory: int) -> list[range]:
+    """Cuts whose whole activations fit into memory together, in order."""
+    # beside them the Gram matrix, its factor and some columns in float64
+    room = memory - 8 * images * (3 * images + 2 * _COLUMNS)
+    groups, begin, held = [], 0, 0
+    for cut, (node, layout) in enumerate(zip(graph.nodes, graph.layouts[1:], strict=True)):
+        size = 4 * images * math.prod(layout.shape)
+        if size > room:
+            raise DeryError(
+                f"{graph.name} after {node.name}: the whole activations of {images} images take "
+                f"{quantity(memory - room + size)}B of memory: allow more, take fewer images, or the "
+                "unbiased form in minibatches."
+            )
+        if held + size > room:
+            groups.append(range(begin, cut))
+            begin, held = cut, 0
+        held += size
+    return [*groups, range(begin, len(graph.nodes))]
 
 
 def pixel_features(images: Tensor) -> Features:
     """uint8 (n, 3, H, W) as (n, 3·H·W) in [0, 1]."""
     return (images.flatten(1).float() / 255).numpy()
+
+
+def equivalent(features: Tensor, width: int) -> Features:
+    """What has the same distances between its n rows as `features` (n, d), at most `width` ≥ n wide.
+
+    Features that are narrower stay. Of wider ones it is a factor (n, width) of the centred Gram
+    matrix, which is summed up in float64 over some columns at a time.
+    """
+    images = len(features)
+    if features.shape[1] <= width:
+        return features.float().numpy()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gram = torch.zeros(images, images, dtype=torch.float64, device=device)
+    size = 0.0
+    for columns in features.split(_COLUMNS, dim=1):
+        exact = columns.to(device, torch.float64)
+        size += float(exact.square().sum())
+        exact -= exact.mean(dim=0)
+        gram.addmm_(exact, exact.T)
+    factor = np.zeros((images, width), np.float32)
+    variance = float(gram.trace())
+    if not math.isfinite(variance):
+        return np.full_like(factor, np.nan)
+    # Rounding of features that are the same for every image must not be taken for features.
+    if variance > (torch.finfo(torch.float32).eps ** 2) * size:
+        # Cholesky with pivots, as a centred Gram matrix has no full rank
+        triangle, order, rank, _ = dpstrf(gram.cpu().numpy(), lower=1)
+        triangle = np.tril(triangle)
+        factor[order - 1, :rank] = triangle[:, :rank]
+    return factor
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
+    """No TF32: a GPU would otherwise round what enters its products to 10 bits."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    try:
+        convolutions.allow_tf32 = products.allow_tf32 = False
+        yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before

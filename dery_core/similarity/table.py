@@ -11,8 +11,8 @@ import pandas as pd
 from dery_core.data import Probe
 from dery_core.errors import DeryError
 from dery_core.similarity.arrays import Arrays, load_arrays, save_arrays
-from dery_core.similarity.cka import Floats, Ints
 from dery_core.similarity.comparison import Comparison
+from dery_core.similarity.gram import Floats, Ints
 
 _TEXT, _COUNT = "U", "iu"
 _COLUMNS = {

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dery_core.data import TARGET_TASK, Probe
-from dery_core.similarity import SimilarityTable, cka_matrix
+from dery_core.similarity import SimilarityTable, similarity_matrix
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def make_arrays(nodes: Sequence[int], seed: int = 0, images: int = 24) -> Arrays
             features.append(common + 0.4 * rng.normal(size=(images, 8)))
         sizes.append(np.cumsum([0, *(rng.integers(1, 10, count) * np.arange(1, count + 1))]))
     return Arrays(
-        cka_matrix(features),
+        similarity_matrix(features),
         np.repeat(np.arange(len(nodes)), np.add(nodes, 1)),
         np.concatenate([np.arange(count + 1) for count in nodes]),
         np.concatenate(sizes).astype(np.float64),

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dery_core.errors import DeryError
-from dery_core.similarity import cka_matrix, linear_cka
+from dery_core.similarity import similarity_matrix, linear_cka
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ def features(count: int = 5, n: int = 30, offset: float = 0.0) -> list[Floats]:
 @pytest.mark.parametrize("offset", [0.0, 50.0])
 def test_matrix_equals_the_definition(dtype: type, offset: float) -> None:
     stack: list[NDArray[Any]] = [x.astype(dtype) for x in features(offset=offset)]
-    matrix = cka_matrix(stack)
+    matrix = similarity_matrix(stack)
     for i, x in enumerate(stack):
         for j, y in enumerate(stack):
             assert matrix[i, j] == pytest.approx(oracle(x, y), abs=1e-10)
@@ -48,12 +48,12 @@ def test_pair_equals_the_definition() -> None:
 @pytest.mark.parametrize("rows", [1, 7, 29, 30])
 def test_matrix_does_not_depend_on_the_memory_it_may_use(rows: int) -> None:
     stack = features()
-    blocked = cka_matrix(stack, memory=rows * 8 * 30 * len(stack))
-    np.testing.assert_allclose(blocked, cka_matrix(stack), atol=1e-13)
+    blocked = similarity_matrix(stack, memory=rows * 8 * 30 * len(stack))
+    np.testing.assert_allclose(blocked, similarity_matrix(stack), atol=1e-13)
 
 
 def test_matrix_is_symmetric_with_unit_diagonal_within_zero_and_one() -> None:
-    matrix = cka_matrix([x.astype(np.float32) for x in features()])
+    matrix = similarity_matrix([x.astype(np.float32) for x in features()])
     assert matrix.dtype == np.float64
     assert (matrix == matrix.T).all()
     assert (np.diagonal(matrix) == 1).all()
@@ -88,7 +88,7 @@ def test_official_values_are_met() -> None:
         resnet, mobilenet = (
             [data[key] for key in data.files if key.startswith(name)] for name in ("resnet18", "mobilenetv3")
         )
-    matrix = cka_matrix([*resnet, *mobilenet])
+    matrix = similarity_matrix([*resnet, *mobilenet])
     r, m = slice(0, len(resnet)), slice(len(resnet), None)
     with np.load(SHARED / "bench/cka/official.npz") as official:
         # the official code works in float32, hence the coarser of the two tolerances
@@ -113,7 +113,7 @@ def test_official_values_are_met() -> None:
 )
 def test_bad_features_are_named(bad: Floats, words: str) -> None:
     with pytest.raises(DeryError, match=words) as error:
-        cka_matrix([features()[0], bad], names=["fine", "culprit"])
+        similarity_matrix([features()[0], bad], names=["fine", "culprit"])
     assert "culprit" in str(error.value)
 
 

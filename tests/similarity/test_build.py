@@ -8,7 +8,7 @@ import pytest
 from dery_core.data import TARGET_TASK, Probe
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
-from dery_core.similarity import SimilarityTable, cka_matrix, cut_features, similarity_table
+from dery_core.similarity import SimilarityTable, cut_features, similarity_matrix, similarity_table
 from dery_core.workspace import Workspace
 from dery_core.zoo import LineGraph, Zoo, ZooModel
 
@@ -39,7 +39,7 @@ def test_values_are_the_cka_of_the_features(
     features = [
         f for n in "ab" for f in cut_features(graph_of(n), zoo.model(n), probe_images(PROBE), batch_size=7)
     ]
-    np.testing.assert_allclose(table.values, cka_matrix(features), atol=1e-6)
+    np.testing.assert_allclose(table.values, similarity_matrix(features), atol=1e-6)
 
 
 def test_the_picture_is_the_same_cut_of_every_model(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
@@ -84,20 +84,31 @@ def test_an_interrupted_table_goes_on_where_it_stopped(
     zoo: Zoo, workspace: Workspace, built: list[str]
 ) -> None:
     def stop(progress: Progress) -> None:
-        if progress.done == 2:
+        if progress.done > 2 * PROBE.count:
             raise Cancelled
 
     with pytest.raises(Cancelled):
         similarity_table(zoo, zoo.names, PROBE, workspace, report=stop)
-    assert built == ["a", "b"]
-    similarity_table(zoo, zoo.names, PROBE, workspace)
     assert built == ["a", "b", "c"]
+    built.clear()
+    again = similarity_table(zoo, zoo.names, PROBE, workspace)
+    assert built == ["c"]
+    assert again.models == zoo.names
 
 
-def test_progress_counts_models(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+def test_progress_counts_the_images_of_models_that_must_run(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
     seen: list[Progress] = []
+    similarity_table(zoo, ["a", "b"], PROBE, workspace, report=seen.append)
+    features = [p for p in seen if p.step == "Features"]
+    assert [(p.done, p.total, p.unit) for p in features] == [(24 * i, 48, "images") for i in range(3)]
+    seen.clear()
     similarity_table(zoo, zoo.names, PROBE, workspace, report=seen.append)
-    assert [(p.done, p.total, p.unit) for p in seen] == [(i, 3, "models") for i in range(4)]
+    features = [p for p in seen if p.step == "Features"]
+    assert [(p.done, p.total) for p in features] == [(0, 24), (24, 24)]
+    compared = [p for p in seen if p.step == "Comparison"]
+    assert compared[-1].done == compared[-1].total
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 half of one"])
