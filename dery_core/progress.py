@@ -13,7 +13,8 @@ from dery_core.units import quantity
 
 @dataclass(frozen=True)
 class Progress:
-    """One report of a long step. `seconds` is the time since the step began.
+    """One report of a long step. `seconds` is the time since the step began, `note` what else is to be
+    said of how it stands.
 
     The unit "B" is for bytes: they are shown as MB and the like.
     """
@@ -23,6 +24,7 @@ class Progress:
     total: int
     unit: str
     seconds: float
+    note: str = ""
 
     @property
     def rate(self) -> float | None:
@@ -52,7 +54,7 @@ class Progress:
         return f"{self.rate:,.0f} {self.unit}/s" if self.rate >= 100 else f"{self.rate:.3g} {self.unit}/s"
 
     def __str__(self) -> str:
-        text = f"{self.step}: {self.amount}"
+        text = f"{self.step}: {self.amount}" + (f", {self.note}" if self.note else "")
         return f"{text}, {self.speed}, {self.remaining:.0f} s to go" if self.remaining is not None else text
 
 
@@ -78,16 +80,18 @@ class Ticker:
     def __init__(self, step: str, total: int, unit: str, report: ProgressFn) -> None:
         self.step, self.total, self.unit, self.report = step, total, unit, report
         self.done = 0
+        self.note = ""
         self.started = time.monotonic()
         self._send()
 
-    def __call__(self, units: int = 1) -> None:
+    def __call__(self, units: int = 1, note: str = "") -> None:
         self.done += units
+        self.note = note or self.note
         self._send()
 
     def _send(self) -> None:
         seconds = time.monotonic() - self.started
-        self.report(Progress(self.step, self.done, self.total, self.unit, seconds))
+        self.report(Progress(self.step, self.done, self.total, self.unit, seconds, self.note))
 
 
 class TerminalProgress:
@@ -111,6 +115,7 @@ class TerminalProgress:
                 mininterval=0.1 if sys.stderr.isatty() else 10,
             )
         self._bar.total = progress.total
+        self._bar.set_postfix_str(progress.note, refresh=False)
         self._bar.update(progress.done - self._bar.n)
 
     def close(self) -> None:

@@ -9,19 +9,18 @@ Lagrangian: "block k ends where block k + 1 begins" is dualised, which leaves on
 problem a stage; anchors that can't reach the incumbent are dropped and the rest is branched on.
 """
 
-import heapq
 import itertools
 import math
-import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dery_core.partition.branching import TOLERANCE, BranchAndBound
 from dery_core.partition.problem import Problem
 from dery_core.partition.solution import Solution
 from dery_core.partition.windows import Floats, Ints
-from dery_core.progress import ProgressFn, Ticker, silent
+from dery_core.progress import ProgressFn, silent
 
-_TOLERANCE = 1e-6  # a branch is closed when it can't beat the incumbent by more
 _ROOT_STEPS, _NODE_STEPS = 150, 25
 _FRESH = 0.6  # share of the newest subgradient in a step
 _ENUMERATE = 32  # choices of anchors that are tried one by one rather than branched on
@@ -39,10 +38,16 @@ def solve(
     `warm` (N, K + 1), rows that needn't be whole, is where the cuts are thought to be. Deterministic,
     unless `max_seconds` is what stops it.
     """
-    search = _Search(problem, time.monotonic() + max_seconds)
+    search = _Search(problem, max_seconds, report)
     if warm is not None:
         search.improve(medoids(problem, nearest(problem, warm))[0])
-    return search.run(max_nodes, report)
+    root = search.root()
+    search.start(root)
+    search.search(root, 2.0 * problem.k * problem.models, max_nodes)
+    assert search.best is not None
+    return replace(
+        search.best, upper_bound=search.upper_bound, nodes=search.nodes, trace=search.trace
+    )
 
 
 def evaluate(problem: Problem, anchors: tuple[int, ...]) -> Solution | None:
@@ -115,57 +120,44 @@ def reoptimise(problem: Problem, anchors: tuple[int, ...]) -> Solution:
             return solution
 
 
-class _Search:
-    """Branch and bound. A node is the anchors still possible in every stage, and multipliers."""
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """The anchors still possible in every stage, and multipliers: what it is worth, per stage, to begin
+    at a cut (K + 1 times (M,), nothing at both ends)."""
 
-    def __init__(self, problem: Problem, deadline: float) -> None:
-        self.problem, self.deadline = problem, deadline
+    candidates: list[Ints]
+    multipliers: list[Floats]
+
+
+class _Search(BranchAndBound[_Node]):
+    def __init__(self, problem: Problem, max_seconds: float, report: ProgressFn) -> None:
+        super().__init__(max_seconds, report)
+        self.problem = problem
         self.tried: set[tuple[int, ...]] = set()
         self.best: Solution | None = None
-        self.closed = -np.inf  # largest bound of what was dropped
 
-    @property
-    def objective(self) -> float:
-        return self.best.objective if self.best else -np.inf
+    def root(self) -> _Node:
+        free = [np.zeros(len(self.problem.similarity)) for _ in range(self.problem.k + 1)]
+        return _Node([np.arange(len(stage)) for stage in self.problem.stages], free)
 
-    def run(self, max_nodes: int, report: ProgressFn) -> Solution:
-        problem = self.problem
-        tick = Ticker("Partition", 1, "nodes", report)
-        free = [np.zeros(len(problem.similarity)) for _ in range(problem.k + 1)]
-        everything = [np.arange(len(stage)) for stage in problem.stages]
-        self.start(free, everything)
-        order, done = itertools.count(), 0
-        heap = [(-2.0 * problem.k * problem.models, next(order), everything, free)]
-        while heap and (done == 0 or (done < max_nodes and time.monotonic() < self.deadline)):
-            above, _, candidates, multipliers = heapq.heappop(heap)
-            if -above <= self.objective + _TOLERANCE:
-                self.closed = max(self.closed, -above)
-                continue
-            steps = _NODE_STEPS if done else _ROOT_STEPS
-            bound, candidates, multipliers = self.tighten(candidates, multipliers, steps)
-            if bound <= self.objective + _TOLERANCE:
-                self.closed = max(self.closed, bound)
-            elif math.prod(map(len, candidates)) <= _ENUMERATE:
-                for anchors in itertools.product(*candidates):
-                    self.propose(tuple(map(int, anchors)))
-            else:
-                for part in self.split(candidates, multipliers):
-                    heapq.heappush(heap, (-bound, next(order), part, multipliers))
-            done += 1
-            tick.total = done + len(heap)
-            tick()
-        assert self.best is not None
-        upper = max([self.objective, self.closed, *(-entry[0] for entry in heap)])
-        return Solution(self.best.anchors, self.best.segments, self.objective, upper, done)
-
-    def start(self, free: list[Floats], everything: list[Ints]) -> None:
+    def start(self, root: _Node) -> None:
         """Incumbents: from each stage's best anchor taken alone, then from some models' own blocks."""
         problem = self.problem
-        self.improve(_tops(everything, self.values(everything, free)))
+        self.improve(_tops(root.candidates, self.values(root)))
         assert self.best is not None
         segments = self.best.segments
         for model in np.unique(np.linspace(0, problem.models - 1, 4).astype(int)):
             self.improve(tuple(int(s) for s in segments[model]))
+
+    def explore(self, node: _Node, above: float) -> tuple[float, list[_Node]]:
+        bound, node = self.tighten(node, above, _NODE_STEPS if self.nodes else _ROOT_STEPS)
+        if self.closes(bound):
+            return bound, []
+        if math.prod(map(len, node.candidates)) <= _ENUMERATE:
+            for anchors in itertools.product(*node.candidates):
+                self.propose(tuple(map(int, anchors)))
+            return self.objective, []
+        return bound, self.split(node)
 
     def improve(self, anchors: tuple[int, ...]) -> None:
         settled = settle(self.problem, anchors)
@@ -175,34 +167,34 @@ class _Search:
 
     def offer(self, solution: Solution | None) -> None:
         if solution is not None and solution.objective > self.objective:
-            self.best = solution
+            self.best, self.objective = solution, solution.objective
 
-    def tighten(
-        self, candidates: list[Ints], multipliers: list[Floats], steps: int
-    ) -> tuple[float, list[Ints], list[Floats]]:
+    def tighten(self, node: _Node, above: float, steps: int) -> tuple[float, _Node]:
         """Lower a node's Lagrangian bound by Polyak's subgradient steps, dropping candidates that
-        can't reach the incumbent. Returns the bound, what is left, and the best multipliers."""
+        can't reach the incumbent. Returns the bound, and the node with the best multipliers."""
         problem = self.problem
-        bound, best_multipliers, scale, stalled = np.inf, multipliers, 1.0, 0
+        bound, best, scale, stalled = above, node.multipliers, 1.0, 0
+        candidates, multipliers = list(node.candidates), node.multipliers
         direction = [np.zeros_like(m) for m in multipliers]
         for _ in range(steps):
-            values = self.values(candidates, multipliers)
+            values = self.values(_Node(candidates, multipliers))
             tops = [float(v.max()) for v in values]
             total = sum(tops)
             relaxed = _tops(candidates, values)
             self.propose(relaxed)
             if total < bound - 1e-9:
-                bound, best_multipliers, stalled = total, multipliers, 0
+                bound, best, stalled = total, multipliers, 0
             else:
                 stalled += 1
                 if stalled == 5:
                     scale, stalled = scale / 2, 0
-            if bound <= self.objective + _TOLERANCE or time.monotonic() > self.deadline:
+            self.step(bound)
+            if self.closes(bound) or self.out_of_time:
                 break
             for k in range(problem.k):
                 reach = total - tops[k] + values[k]
-                keep = reach > self.objective + _TOLERANCE
-                self.closed = max(self.closed, float(reach[~keep].max(initial=-np.inf)))
+                keep = reach > self.objective + TOLERANCE
+                self.closes(float(reach[~keep].max(initial=-np.inf)))
                 candidates[k] = candidates[k][keep]
             gradient = self.gradient(relaxed, multipliers)
             if not any(g.any() for g in gradient):
@@ -211,7 +203,7 @@ class _Search:
             direction = [_FRESH * g + (1 - _FRESH) * d for g, d in zip(gradient, direction, strict=True)]
             step = scale * (total - self.objective) / max(sum(float(d @ d) for d in direction), 1e-12)
             multipliers = [m - step * d for m, d in zip(multipliers, direction, strict=True)]
-        return bound, candidates, best_multipliers
+        return bound, _Node(candidates, best)
 
     def propose(self, anchors: tuple[int, ...]) -> None:
         if anchors not in self.tried:
@@ -232,25 +224,26 @@ class _Search:
                 gradient[k + 1][stage.end[chosen]] -= 1
         return gradient
 
-    def split(self, candidates: list[Ints], multipliers: list[Floats]) -> list[list[Ints]]:
+    def split(self, node: _Node) -> list[_Node]:
         """Two nodes: the better and the worse half of the candidates of one stage, the one whose choice
         disagrees most with its neighbours'."""
-        values = self.values(candidates, multipliers)
-        gradient = self.gradient(_tops(candidates, values), multipliers)
+        candidates, values = node.candidates, self.values(node)
+        gradient = self.gradient(_tops(candidates, values), node.multipliers)
         norms = [float(g @ g) for g in gradient]
         open_stages = [k for k, c in enumerate(candidates) if len(c) > 1]
         k = max(open_stages, key=lambda k: norms[k] + norms[k + 1])
         ranked = candidates[k][np.argsort(-values[k], kind="stable")]
         half = (len(ranked) + 1) // 2
         return [
-            [*candidates[:k], np.sort(part), *candidates[k + 1 :]] for part in (ranked[:half], ranked[half:])
+            _Node([*candidates[:k], np.sort(part), *candidates[k + 1 :]], node.multipliers)
+            for part in (ranked[:half], ranked[half:])
         ]
 
-    def values(self, candidates: list[Ints], multipliers: list[Floats]) -> list[Floats]:
+    def values(self, node: _Node) -> list[Floats]:
         """Each stage's problem by itself: the value of every candidate anchor."""
         return [
-            self.problem.anchor_values(k, anchors, multipliers[k], -multipliers[k + 1])
-            for k, anchors in enumerate(candidates)
+            self.problem.anchor_values(k, anchors, node.multipliers[k], -node.multipliers[k + 1])
+            for k, anchors in enumerate(node.candidates)
         ]
 
 

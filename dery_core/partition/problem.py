@@ -5,7 +5,7 @@ and S(B, B') = T[start, start'] + T[end, end'] (the paper's section 3.2), so tha
 earns separates into its two cuts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -141,29 +141,42 @@ class Problem:
 
             sum over models of max over segments (a, b) of prefix[a] + S((a, b), A) + suffix[b]
 
-        with A itself the segment of its own model. Since S separates, the maximum over b is taken
-        once per pair of different a and different end of A, not per pair of segments.
+        with A itself the segment of its own model.
+        """
+        stage = self.stages[k]
+        values = np.empty(len(anchors))
+        starts, ends = stage.start[anchors], stage.end[anchors]
+        for part, best in self.best_by_model(k, starts, ends, prefix, suffix):
+            itself = prefix[starts[part]] + 2 + suffix[ends[part]]
+            best[stage.model[anchors[part]], np.arange(len(itself))] = itself
+            values[part] = best.sum(axis=0)
+        return values
+
+    def best_by_model(
+        self, k: int, starts: Ints, ends: Ints, prefix: Floats, suffix: Floats
+    ) -> Iterator[tuple[slice, Floats]]:
+        """For blocks A = (starts, ends) (C,), per model (N, C) and in slices of C that bound the memory,
+
+            max over stage k's segments (a, b) of prefix[a] + S((a, b), A) + suffix[b]
+
+        Since S separates, the maximum over b is taken once per pair of different a and different end of
+        A, not per pair of segments.
         """
         stage, sim = self.stages[k], self.similarity
-        ends, end_of = np.unique(stage.end[anchors], return_inverse=True)
-        onward = np.empty((len(stage.starts), len(ends)))
+        different, end_of = np.unique(ends, return_inverse=True)
+        onward = np.empty((len(stage.starts), len(different)))
         step = max(1, _ELEMENTS // len(stage))
-        for at in range(0, len(ends), step):
+        for at in range(0, len(different), step):
             part = slice(at, at + step)
-            gain = sim[np.ix_(stage.ends, ends[part])] + suffix[stage.ends, None]
+            gain = sim[np.ix_(stage.ends, different[part])] + suffix[stage.ends, None]
             onward[:, part] = np.maximum.reduceat(gain[stage.end_position], stage.start_groups, axis=0)
         onward += prefix[stage.starts, None]
 
-        values = np.empty(len(anchors))
         step = max(1, _ELEMENTS // len(stage.starts))
-        for at in range(0, len(anchors), step):
-            chosen = anchors[at : at + step]
-            total = sim[np.ix_(stage.starts, stage.start[chosen])] + onward[:, end_of[at : at + step]]
-            best = np.maximum.reduceat(total, stage.model_groups, axis=0)
-            itself = prefix[stage.start[chosen]] + 2 + suffix[stage.end[chosen]]
-            best[stage.model[chosen], np.arange(len(chosen))] = itself
-            values[at : at + step] = best.sum(axis=0)
-        return values
+        for at in range(0, len(starts), step):
+            part = slice(at, at + step)
+            total = sim[np.ix_(stage.starts, starts[part])] + onward[:, end_of[part]]
+            yield part, np.maximum.reduceat(total, stage.model_groups, axis=0)
 
     def position(self, k: int, start: Ints, end: Ints) -> Ints:
         """Where the segments of stage k with these rows lie in it; they must be there."""
@@ -174,6 +187,11 @@ class Problem:
         pairs = zip(self.stages, segments.T, strict=True)
         starts, ends = zip(*((stage.start[at], stage.end[at]) for stage, at in pairs), strict=True)
         return np.stack(starts, axis=1), np.stack(ends, axis=1)
+
+    def cuts(self, segments: Ints) -> Ints:
+        """The rows of every model's cuts (N, K + 1) for its chosen segments, which adjoin."""
+        starts, ends = self.rows(segments)
+        return np.concatenate([starts, ends[:, -1:]], axis=1)
 
     def best_segments(self, k: int, earned: Floats, prefix: Floats, suffix: Floats) -> Ints:
         """Per model (N,), the segment of stage k with the largest prefix + earned + suffix."""
