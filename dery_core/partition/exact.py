@@ -11,6 +11,7 @@ problem a stage; anchors that can't reach the incumbent are dropped and the rest
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,14 +41,10 @@ def solve(
     """
     search = _Search(problem, max_seconds, report)
     if warm is not None:
-        search.improve(medoids(problem, nearest(problem, warm))[0])
-    root = search.root()
-    search.start(root)
-    search.search(root, 2.0 * problem.k * problem.models, max_nodes)
+        search.offer(settle(problem, medoids(problem, nearest(problem, warm))[0]))
+    search.search(search.root(), 2.0 * problem.k * problem.models, max_nodes)
     assert search.best is not None
-    return replace(
-        search.best, upper_bound=search.upper_bound, nodes=search.nodes, trace=search.trace
-    )
+    return replace(search.best, upper_bound=search.upper_bound, nodes=search.nodes, trace=search.trace)
 
 
 def evaluate(problem: Problem, anchors: tuple[int, ...]) -> Solution | None:
@@ -98,26 +95,27 @@ def medoids(problem: Problem, segments: Ints) -> tuple[tuple[int, ...], float]:
     return tuple(anchors), objective
 
 
-def reoptimise(problem: Problem, anchors: tuple[int, ...]) -> Solution:
-    """Replace one anchor after the other by the best of all segments, every model's cuts moving with
-    it, until no replacement helps. The anchors given must fit together."""
-    current, best = list(anchors), -np.inf
+def reoptimise(problem: Problem, solution: Solution, candidates: Sequence[Ints] | None = None) -> Solution:
+    """Replace one anchor after the other by the best of `candidates` (per stage; all segments by
+    default), every model's cuts moving with it, until no replacement helps."""
+    if candidates is None:
+        candidates = [np.arange(len(stage)) for stage in problem.stages]
+    current, best = list(solution.anchors), solution.objective
     while True:
         suffixes = [problem.at_end()]
         for k in reversed(range(1, problem.k)):
             earned = problem.earned_with_membership(k, current[k])
             suffixes.insert(0, problem.extend_back(k, suffixes[0], earned))
         prefix, before = problem.at_start(), best
-        for k, stage in enumerate(problem.stages):
-            values = problem.anchor_values(k, np.arange(len(stage)), prefix, suffixes[k])
-            candidate = int(values.argmax())
-            if values[candidate] > best + 1e-9:
-                current[k], best = candidate, float(values[candidate])
+        for k, anchors in enumerate(candidates):
+            values = problem.anchor_values(k, anchors, prefix, suffixes[k])
+            if values.max(initial=-np.inf) > best + 1e-9:
+                current[k], best = int(anchors[values.argmax()]), float(values.max())
             prefix = problem.extend(k, prefix, problem.earned_with_membership(k, current[k]))
-        if best <= before:
-            solution = evaluate(problem, tuple(current))
-            assert solution is not None
-            return solution
+        if best <= before + 1e-9:
+            better = evaluate(problem, tuple(current))
+            assert better is not None
+            return better
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,16 +138,11 @@ class _Search(BranchAndBound[_Node]):
         free = [np.zeros(len(self.problem.similarity)) for _ in range(self.problem.k + 1)]
         return _Node([np.arange(len(stage)) for stage in self.problem.stages], free)
 
-    def start(self, root: _Node) -> None:
-        """Incumbents: from each stage's best anchor taken alone, then from some models' own blocks."""
-        problem = self.problem
-        self.improve(_tops(root.candidates, self.values(root)))
-        assert self.best is not None
-        segments = self.best.segments
-        for model in np.unique(np.linspace(0, problem.models - 1, 4).astype(int)):
-            self.improve(tuple(int(s) for s in segments[model]))
-
     def explore(self, node: _Node, above: float) -> tuple[float, list[_Node]]:
+        if not self.nodes:
+            node = self.first(node)
+            if not all(map(len, node.candidates)):
+                return -np.inf, []  # nothing can beat the incumbent
         bound, node = self.tighten(node, above, _NODE_STEPS if self.nodes else _ROOT_STEPS)
         if self.closes(bound):
             return bound, []
@@ -159,11 +152,36 @@ class _Search(BranchAndBound[_Node]):
             return self.objective, []
         return bound, self.split(node)
 
-    def improve(self, anchors: tuple[int, ...]) -> None:
-        settled = settle(self.problem, anchors)
-        if settled.anchors not in self.tried:
-            self.tried.add(settled.anchors)
-            self.offer(reoptimise(self.problem, settled.anchors))
+    def first(self, root: _Node) -> _Node:
+        """Incumbents: from each stage's best anchor taken alone, from some models' own blocks in what
+        that gives, and from both with anchors exchanged for the best of those that may still be in an
+        optimum. Returns the root without those that may not."""
+        problem, values = self.problem, self.values(root)
+        settled = [settle(problem, _tops(root.candidates, values))]
+        for model in np.unique(np.linspace(0, problem.models - 1, 4).astype(int)):
+            settled.append(settle(problem, tuple(settled[0].segments[model].tolist())))
+        if self.best:
+            settled.insert(0, self.best)
+        for solution in settled:
+            self.offer(solution)
+        node = self.reachable(root, values)
+        for solution in {solution.anchors: solution for solution in settled}.values():
+            if self.out_of_time:
+                break
+            self.offer(reoptimise(problem, solution, node.candidates))
+        self.step(sum(float(value.max()) for value in values))
+        return node
+
+    def reachable(self, node: _Node, values: list[Floats]) -> _Node:
+        """The node without the candidates that can't reach the incumbent, given their values."""
+        tops = [float(value.max()) for value in values]
+        candidates = []
+        for anchors, value, top in zip(node.candidates, values, tops, strict=True):
+            reach = sum(tops) - top + value
+            keep = reach > self.objective + TOLERANCE
+            self.closes(float(reach[~keep].max(initial=-np.inf)))
+            candidates.append(anchors[keep])
+        return replace(node, candidates=candidates)
 
     def offer(self, solution: Solution | None) -> None:
         if solution is not None and solution.objective > self.objective:
@@ -172,18 +190,15 @@ class _Search(BranchAndBound[_Node]):
     def tighten(self, node: _Node, above: float, steps: int) -> tuple[float, _Node]:
         """Lower a node's Lagrangian bound by Polyak's subgradient steps, dropping candidates that
         can't reach the incumbent. Returns the bound, and the node with the best multipliers."""
-        problem = self.problem
         bound, best, scale, stalled = above, node.multipliers, 1.0, 0
-        candidates, multipliers = list(node.candidates), node.multipliers
-        direction = [np.zeros_like(m) for m in multipliers]
+        direction = [np.zeros_like(m) for m in node.multipliers]
         for _ in range(steps):
-            values = self.values(_Node(candidates, multipliers))
-            tops = [float(v.max()) for v in values]
-            total = sum(tops)
-            relaxed = _tops(candidates, values)
+            values = self.values(node)
+            total = sum(float(value.max()) for value in values)
+            relaxed = _tops(node.candidates, values)
             self.propose(relaxed)
             if total < bound - 1e-9:
-                bound, best, stalled = total, multipliers, 0
+                bound, best, stalled = total, node.multipliers, 0
             else:
                 stalled += 1
                 if stalled == 5:
@@ -191,19 +206,17 @@ class _Search(BranchAndBound[_Node]):
             self.step(bound)
             if self.closes(bound) or self.out_of_time:
                 break
-            for k in range(problem.k):
-                reach = total - tops[k] + values[k]
-                keep = reach > self.objective + TOLERANCE
-                self.closes(float(reach[~keep].max(initial=-np.inf)))
-                candidates[k] = candidates[k][keep]
-            gradient = self.gradient(relaxed, multipliers)
+            node = self.reachable(node, values)
+            gradient = self.gradient(relaxed, node.multipliers)
             if not any(g.any() for g in gradient):
                 break  # the stages agree: the relaxed solution is a partition, and was proposed
             # mixing in earlier directions damps the zigzag: a tenth of the nodes on hard tables
             direction = [_FRESH * g + (1 - _FRESH) * d for g, d in zip(gradient, direction, strict=True)]
             step = scale * (total - self.objective) / max(sum(float(d @ d) for d in direction), 1e-12)
-            multipliers = [m - step * d for m, d in zip(multipliers, direction, strict=True)]
-        return bound, _Node(candidates, best)
+            node = replace(
+                node, multipliers=[m - step * d for m, d in zip(node.multipliers, direction, strict=True)]
+            )
+        return bound, replace(node, multipliers=best)
 
     def propose(self, anchors: tuple[int, ...]) -> None:
         if anchors not in self.tried:

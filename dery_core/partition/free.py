@@ -141,7 +141,7 @@ class _Node:
 class _Relaxed:
     """The best of the relaxed problem: its value, what every candidate pays (C,), where among them the K
     chosen are, certain ones first, which stage each is of its own model, and which blocks take part
-    in which (K, N, chosen)."""
+    in which (K, chosen, N)."""
 
     total: float
     pays: Floats
@@ -200,8 +200,8 @@ class _Search(BranchAndBound[_Node]):
         anchors = [
             int(np.flatnonzero((self.start == start) & (self.end == end))[0]) for start, end in self.anchors
         ]
-        paid = np.sort(self.gains(_Node(np.array(anchors), (), prices)), axis=2)
-        block_prices[:] = paid[:, :, -2:].mean(axis=2)
+        paid = np.sort(self.gains(_Node(np.array(anchors), (), prices)), axis=1)
+        block_prices[:] = paid[:, -2:].mean(axis=1)
         return _Node(np.arange(len(self.start)), (), prices)
 
     def explore(self, node: _Node, above: float) -> tuple[float, list[_Node]]:
@@ -266,7 +266,7 @@ class _Search(BranchAndBound[_Node]):
             node = _Node(node.candidates[keep], certain, best.prices - size * way)
             if len(node.candidates) <= self.problem.k:
                 break
-            gains = gains[:, :, keep] if still else self.gains(node)
+            gains = gains[:, keep] if still else self.gains(node)
             relaxed = self.relax(node, gains)
         return bound, replace(node, prices=best.prices), often
 
@@ -276,14 +276,14 @@ class _Search(BranchAndBound[_Node]):
         return prices[: (k + 1) * rows].reshape(k + 1, rows), prices[(k + 1) * rows :].reshape(k, -1)
 
     def gains(self, node: _Node) -> Floats:
-        """(K, N, C): the most that stage k of model i can get, given the prices of cuts, with each
+        """(K, C, N): the most that stage k of model i can get, given the prices of cuts, with each
         candidate as its anchor."""
         cut_prices, _ = self.priced(node.prices)
         start, end = self.start[node.candidates], self.end[node.candidates]
-        gains = np.empty((self.problem.k, self.problem.models, len(start)))
+        gains = np.empty((self.problem.k, len(start), self.problem.models))
         for k in range(self.problem.k):
             for part, best in self.problem.best_by_model(k, start, end, cut_prices[k], -cut_prices[k + 1]):
-                gains[k][:, part] = best
+                gains[k, part] = best
         return gains
 
     def relax(self, node: _Node, gains: Floats) -> _Relaxed:
@@ -291,18 +291,18 @@ class _Search(BranchAndBound[_Node]):
         itself takes part."""
         k = self.problem.k
         cut_prices, prices = self.priced(node.prices)
-        excess = np.maximum(gains - prices[:, :, None], 0)
+        excess = np.maximum(gains - prices[:, None, :], 0)
         start, end, model = (of[node.candidates] for of in (self.start, self.end, self.model))
         extra = np.full((k, len(start)), -np.inf)
         for stage, home in enumerate(self.home[:, node.candidates]):
             itself = cut_prices[stage, start] + 2 - cut_prices[stage + 1, end] - prices[stage, model]
-            extra[stage, home] = (itself - excess[stage, model, np.arange(len(start))])[home]
-        pays = excess.sum(axis=(0, 1)) + extra.max(axis=0)
+            extra[stage, home] = (itself - excess[stage, np.arange(len(start)), model])[home]
+        pays = excess.sum(axis=(0, 2)) + extra.max(axis=0)
         order = np.where(np.isin(node.candidates, node.certain), np.inf, pays)
         chosen = np.argsort(-order, kind="stable")[:k]
-        takes = excess[:, :, chosen] > 0
+        takes = excess[:, chosen] > 0
         homes = extra[:, chosen].argmax(axis=0)
-        takes[homes, model[chosen], np.arange(k)] = True
+        takes[homes, np.arange(k), model[chosen]] = True
         return _Relaxed(float(prices.sum() + pays[chosen].sum()), pays, chosen, homes, takes)
 
     def gradient(self, node: _Node, relaxed: _Relaxed, still: bool) -> Floats:
@@ -311,13 +311,13 @@ class _Search(BranchAndBound[_Node]):
         problem, sim = self.problem, self.problem.similarity
         gradient = np.zeros_like(node.prices)
         cuts, blocks = self.priced(gradient)
-        blocks[:] = 1 - relaxed.takes.sum(axis=2)
+        blocks[:] = 1 - relaxed.takes.sum(axis=1)
         if still:
             return gradient
         prices, _ = self.priced(node.prices)
         chosen = node.candidates[relaxed.chosen]
         for k, stage in enumerate(problem.stages):
-            for at, home, taken in zip(chosen, relaxed.homes, relaxed.takes[k].T, strict=True):
+            for at, home, taken in zip(chosen, relaxed.homes, relaxed.takes[k], strict=True):
                 start, end = self.start[at], self.end[at]
                 earned = sim[stage.start, start] + sim[stage.end, end]
                 segments = problem.best_segments(k, earned, prices[k], -prices[k + 1])

@@ -17,7 +17,7 @@ from dery_core.partition.windows import Floats, Ints, size_windows
 K_RANGE = (2, 12)
 """How few and how many blocks a network may be cut into."""
 
-_ELEMENTS = 4_000_000  # of the largest temporary array in a kernel: 32 MB
+_ELEMENTS = 100_000  # of a temporary array in a kernel: as many as stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,20 @@ class Stage:
         return self.end[self.by_end][self.end_groups]
 
     @cached_property
-    def end_position(self) -> Ints:
-        """Where each segment's end lies in `ends`."""
-        return np.searchsorted(self.ends, self.end)
+    def first_end(self) -> Ints:
+        """Where the first end of each of `starts` lies in `ends`."""
+        return np.searchsorted(self.ends, self.end[self.start_groups])
+
+    @cached_property
+    def last_end(self) -> Ints:
+        """As `first_end`, its last. All between belong to it too: limits only shut out long segments,
+        and the cuts that can be reached in so many blocks are neighbours."""
+        return self.first_end + np.diff(np.append(self.start_groups, len(self))) - 1
+
+    @cached_property
+    def power(self) -> Ints:
+        """The largest power of two, as its exponent, of ends that each of `starts` has."""
+        return np.frexp(self.last_end - self.first_end + 1)[1].astype(np.int64) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,38 +156,48 @@ class Problem:
         """
         stage = self.stages[k]
         values = np.empty(len(anchors))
-        starts, ends = stage.start[anchors], stage.end[anchors]
-        for part, best in self.best_by_model(k, starts, ends, prefix, suffix):
-            itself = prefix[starts[part]] + 2 + suffix[ends[part]]
-            best[stage.model[anchors[part]], np.arange(len(itself))] = itself
-            values[part] = best.sum(axis=0)
+        for part, best in self.best_by_model(k, stage.start[anchors], stage.end[anchors], prefix, suffix):
+            chosen = anchors[part]
+            itself = prefix[stage.start[chosen]] + 2 + suffix[stage.end[chosen]]
+            best[np.arange(len(part)), stage.model[chosen]] = itself
+            values[part] = best.sum(axis=1)
         return values
 
     def best_by_model(
         self, k: int, starts: Ints, ends: Ints, prefix: Floats, suffix: Floats
-    ) -> Iterator[tuple[slice, Floats]]:
-        """For blocks A = (starts, ends) (C,), per model (N, C) and in slices of C that bound the memory,
+    ) -> Iterator[tuple[Ints, Floats]]:
+        """For blocks A = (starts, ends) (C,), in parts that bound the memory: which of C, and for each of
+        these and each model (part, N)
 
             max over stage k's segments (a, b) of prefix[a] + S((a, b), A) + suffix[b]
 
         Since S separates, the maximum over b is taken once per pair of different a and different end of
-        A, not per pair of segments.
+        A, not per pair of segments. An a's ends lie side by side, so two overlapping runs of a power of two
+        of them cover it.
         """
         stage, sim = self.stages[k], self.similarity
-        different, end_of = np.unique(ends, return_inverse=True)
-        onward = np.empty((len(stage.starts), len(different)))
-        step = max(1, _ELEMENTS // len(stage))
-        for at in range(0, len(different), step):
-            part = slice(at, at + step)
-            gain = sim[np.ix_(stage.ends, different[part])] + suffix[stage.ends, None]
-            onward[:, part] = np.maximum.reduceat(gain[stage.end_position], stage.start_groups, axis=0)
-        onward += prefix[stage.starts, None]
-
+        begin = sim.take(stage.starts, axis=1)
+        order = np.argsort(ends, kind="stable")
+        groups = _group_starts(ends[order])
+        limits = np.append(groups, len(order))
         step = max(1, _ELEMENTS // len(stage.starts))
-        for at in range(0, len(starts), step):
-            part = slice(at, at + step)
-            total = sim[np.ix_(stage.starts, starts[part])] + onward[:, end_of[part]]
-            yield part, np.maximum.reduceat(total, stage.model_groups, axis=0)
+        for at in range(0, len(groups), step):
+            part = order[limits[at] : limits[min(at + step, len(groups))]]
+            different = ends[order[groups[at : at + step]]]
+            runs = sim[np.ix_(different, stage.ends)] + suffix[stage.ends]
+            onward = np.empty((len(different), len(stage.starts)))
+            for power in range(int(stage.power.max()) + 1):
+                width = 1 << power
+                here = np.flatnonzero(stage.power == power)
+                after = stage.last_end[here] - width + 1
+                onward[:, here] = np.maximum(
+                    runs.take(stage.first_end[here], axis=1), runs.take(after, axis=1)
+                )
+                runs = np.maximum(runs[:, :-width], runs[:, width:])
+            onward += prefix[stage.starts]
+            total = onward.take(np.searchsorted(different, ends[part]), axis=0)
+            total += begin.take(starts[part], axis=0)
+            yield part, np.maximum.reduceat(total, stage.model_groups, axis=1)
 
     def position(self, k: int, start: Ints, end: Ints) -> Ints:
         """Where the segments of stage k with these rows lie in it; they must be there."""

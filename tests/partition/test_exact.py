@@ -175,7 +175,7 @@ def test_reoptimising_never_loses(arrays: Callable[..., Any]) -> None:
     for seed in range(5):
         rng = np.random.default_rng(seed)
         settled = settle(problem, tuple(int(rng.integers(len(stage))) for stage in problem.stages))
-        better = reoptimise(problem, settled.anchors)
+        better = reoptimise(problem, settled)
         assert better.objective >= settled.objective - 1e-9
         again = evaluate(problem, better.anchors)
         assert again is not None
