@@ -60,12 +60,32 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument("network", help="a zoo member, a network of timm, a zoo file, or: all")
     graph.add_argument("--json", metavar="FILE", help="also write it here; - prints it instead of the table")
 
-    similarity = subparsers.add_parser("similarity", help="compare all cuts of some networks (linear CKA)")
+    similarity = subparsers.add_parser("similarity", help="compare all cuts of some networks")
     similarity.set_defaults(command=commands.similarity)
     similarity.add_argument("models", nargs="*", help="zoo members (default: all)")
     similarity.add_argument("--task", help="where the probe images come from (default: the target task)")
     similarity.add_argument("--images", type=int, default=256, help="number of probe images (default 256)")
     similarity.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
+    similarity.add_argument(
+        "--measure",
+        choices=["cka", "rbf-cka", "regression", "svcca", "procrustes"],
+        default="cka",
+        help="linear CKA (default), CKA of a Gaussian kernel, regression's R², SVCCA, Procrustes",
+    )
+    similarity.add_argument("--unbiased", action="store_true", help="the debiased form, of CKA alone")
+    similarity.add_argument(
+        "--pooling",
+        choices=["mean", "flatten"],
+        default="mean",
+        help="a channel's mean over the grid or all tokens (default), or the whole activation",
+    )
+    similarity.add_argument(
+        "--batch", type=_count, metavar="IMAGES", help="sum over minibatches, with --unbiased (default: none)"
+    )
+    similarity.add_argument(
+        "--memory", type=_quantity, default=2**30, metavar="BYTES", help="may be taken, e.g. 4G (default 1G)"
+    )
+    similarity.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
 
     partition = subparsers.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
     partition.set_defaults(command=commands.partition)

@@ -5,6 +5,7 @@ and a mistyped option answer at once.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dery_core.errors import DeryError
-from dery_core.files import check_writable, digest
+from dery_core.files import check_writable, digest, write_text
 from dery_core.progress import TerminalProgress
 from dery_core.units import quantity
 from dery_core.workspace import Workspace
@@ -56,19 +57,32 @@ def _kept(value: "Value", folder: Path) -> Path:
     return path
 
 
+def check_json(path: Path | None) -> None:
+    """DeryError when --json names what can't be written; asked before long work begins."""
+    if path is not None:
+        if path.is_dir():
+            raise DeryError(f"{path} is a folder: give --json a file.")
+        check_writable(path.absolute().parent)
+
+
 def similarity(arguments: argparse.Namespace) -> None:
     """Compare all cuts of some networks."""
     from dery_core.data import Probe
-    from dery_core.similarity import similarity_table
+    from dery_core.similarity import Comparison, similarity_table
 
+    comparison = Comparison(arguments.measure, arguments.unbiased, arguments.pooling, arguments.batch)
+    check_json(arguments.json)
     zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
     probe = Probe(_task(arguments).name, arguments.images, arguments.seed)
     models = arguments.models or zoo.names
     with TerminalProgress() as report:
         for model in models:
             zoo.fetch(model, report)
-        table = similarity_table(zoo, models, probe, workspace, report=report)
+        table = similarity_table(zoo, models, probe, workspace, comparison, arguments.memory, report)
     print(f"{len(table.models)} networks, {len(table.index)} cuts, {probe.count} images of {probe.task}.")
+    print(f"{comparison.title}: {comparison.definition.sentence}")
+    if arguments.json is not None:
+        write_text(arguments.json, json.dumps(table.to_dict(), ensure_ascii=False) + "\n")
     print(workspace.table(table.key))
 
 
@@ -265,10 +279,7 @@ def demo(arguments: argparse.Namespace) -> None:
     workspace = Workspace.open(arguments.workspace)
     # what the demo shows is the same everywhere, whatever zoo one keeps oneself
     zoo = load_zoo(arguments.zoo) if arguments.zoo else embedded_zoo()
-    if arguments.json:
-        if arguments.json.is_dir():
-            raise DeryError(f"{arguments.json} is a folder: give --json a file.")
-        check_writable(arguments.json.absolute().parent)
+    check_json(arguments.json)
     with TerminalProgress() as report:
         figures = run_demo(workspace, zoo, seed=arguments.seed, workers=arguments.workers, report=report)
     print_report(figures)

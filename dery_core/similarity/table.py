@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,18 @@ class SimilarityTable:
     def between(self, model_a: str, model_b: str) -> Floats:
         """Values (L_a + 1, L_b + 1) of the cuts of one model with those of another."""
         return self.values[np.ix_(self.rows(model_a), self.rows(model_b))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table in JSON's terms: `cuts` has what `index` says of each row of `values`."""
+        return {
+            "schema_version": self.schema_version,
+            "key": self.key,
+            "comparison": self.comparison.to_dict(),
+            "probe": self.probe.to_dict(),
+            "models": self.models,
+            "cuts": self.index.to_dict("records"),
+            "values": self.values.tolist(),
+        }
 
     def save(self, path: Path) -> None:
         """Write the table to `path` as .npz, atomically, without pickle."""
