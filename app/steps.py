@@ -52,7 +52,7 @@ PROBE_IMAGES = 256
 SAMPLES = 8
 EPOCHS = Recipe().epochs
 # A page drawn anew within half a second leaves the first answer this long, and then its proof.
-ANSWER_SECONDS = 0.15
+ANSWER_SECONDS = 0.1
 PROOF_SECONDS = 60.0
 
 Step = tuple[Work, Hashable]

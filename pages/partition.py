@@ -71,7 +71,13 @@ with one_sentence():
     proof_line(proving, proof_key, partition)
 
     view = st.segmented_control(
-        "Show", VIEWS, format_func=VIEWS.__getitem__, required=True, key="blocks", persist_state="session"
+        "Show",
+        VIEWS,
+        format_func=VIEWS.__getitem__,
+        required=True,
+        key="blocks",
+        persist_state="session",
+        label_visibility="collapsed",
     )
     blocks = block_frame(partition, table.index)
     if view == "alike":

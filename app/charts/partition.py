@@ -18,7 +18,9 @@ SIZE_NAMES: "dict[SizeMeasure, str]" = {"params": "parameters", "macs": "MACs", 
 
 
 # Pixels: of a row, and of the whole figure before rows get narrower.
-ROW, NARROWEST, HIGHEST = 58, 25, 780
+ROW, NARROWEST, HIGHEST = 58, 27, 780
+# Below it a row is all bar, and its letters are small.
+DENSE = 34
 # Up to as many blocks have their names beside the heatmap.
 NAMED = 36
 
@@ -32,7 +34,8 @@ def partition_bars(blocks: pd.DataFrame, size: "SizeMeasure", numbered: bool = F
     """
     models = list(dict.fromkeys(blocks["model"]))
     row = max(NARROWEST, min(ROW, HIGHEST // len(models)))
-    letters = 16 if row > 44 else 14 if row > 32 else 12
+    letters = 12 if row < DENSE else 16 if row > 44 else 14
+    outline = 1 if row < DENSE else 1.5
     figure = go.Figure()
     for number, colour in enumerate(set_colours(int(blocks["set"].max()) + 1)):
         rows = blocks[blocks["set"] == number].to_dict("records")
@@ -47,11 +50,12 @@ def partition_bars(blocks: pd.DataFrame, size: "SizeMeasure", numbered: bool = F
             insidetextanchor="middle",
             textangle=0,
             insidetextfont={"size": letters, "color": text_on(colour)},
-            marker={"color": colour, "line": {"color": "rgba(255,255,255,0.9)", "width": 1.5}},
+            marker={"color": colour, "line": {"color": "rgba(255,255,255,0.9)", "width": outline}},
             customdata=[_hover(block) for block in rows],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    styled(figure, height=110 + row * len(models), barmode="overlay", bargap=0.28, margin_r=36)
+    gap = 0.12 if row < DENSE else 0.28
+    styled(figure, height=110 + row * len(models), barmode="overlay", bargap=gap, margin_r=36)
     # How many pixels a block has only the browser knows: there a number that would be tiny is left out.
     figure.update_layout(uniformtext={"minsize": letters - 2, "mode": "hide"})
     figure.update_xaxes(
@@ -85,7 +89,17 @@ def block_heatmap(
             zmin=0.0,
             zmax=2.0,
             colorscale="Viridis",
-            colorbar={"title": {"text": "S"}, "thickness": 14, "tickvals": [0, 0.5, 1, 1.5, 2]},
+            colorbar={
+                "title": {"text": "S of two blocks", "side": "top"},
+                "orientation": "h",
+                "thickness": 12,
+                "len": 0.6,
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.01,
+                "yanchor": "bottom",
+                "tickvals": [0, 0.5, 1, 1.5, 2],
+            },
             hovertemplate="%{y}<br>%{x}<br>S <b>%{z:.3f}</b> of 2<extra></extra>",
         )
     )
@@ -104,8 +118,8 @@ def block_heatmap(
     numbers = [sets[int(begin + 0.5)] + 1 for begin in edges[:-1]]
     by_set = {"tickvals": ((edges[:-1] + edges[1:]) / 2).tolist(), "ticktext": [f"Set {n}" for n in numbers]}
     by_block = {"tickvals": list(range(count)), "ticktext": list(labels)}
-    styled(figure, height=min(820, 560 + 8 * count))
-    figure.update_xaxes(type="category", **by_set, showgrid=False, constrain="domain")
+    styled(figure, height=HIGHEST - 60)
+    figure.update_xaxes(type="category", **by_set, showgrid=False, constrain="domain", constraintoward="left")
     return figure.update_yaxes(
         type="category",
         **(by_block if count <= NAMED else by_set),
@@ -113,6 +127,7 @@ def block_heatmap(
         autorange="reversed",
         scaleanchor="x",
         constrain="domain",
+        constraintoward="top",
     )
 
 

@@ -45,7 +45,7 @@ def alike_view(partition: Partition, table: SimilarityTable) -> None:
     blocks = block_table(partition, table)
     sets = set_frame(blocks)
     names, anchors = block_names(partition, blocks)
-    left, right = st.columns([5, 3], gap="large")
+    left, right = st.columns([3, 2], gap="medium")
     with left:
         show(
             block_heatmap(blocks.values, names, blocks.sets, anchors),
@@ -108,24 +108,22 @@ def spoken_freedom(partition: Partition) -> str:
 
 def spoken_widening(partition: Partition) -> str:
     """Why a limit on the size of blocks was widened, for whom and how far."""
-    reached = {
-        name: limit
-        for name, limit in zip(partition.models, partition.limits, strict=True)
-        if name in partition.widened
-    }
-    limit = f"{1 + partition.epsilon:g} times its mean block (ε = {partition.epsilon:g})"
-    ends = f"{min(reached.values()):.2f}", f"{max(reached.values()):.2f}"
-    times = f"{ends[0]} times" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]} times"
-    if len(reached) == len(partition.models):
+    limits = dict(zip(partition.models, partition.limits, strict=True))
+    widened = sorted(partition.widened, key=lambda name: -limits[name])
+    allowed = f"below {1 + partition.epsilon:g} times the mean block (ε = {partition.epsilon:g})"
+    if len(widened) == len(partition.models):
+        ends = f"{limits[widened[-1]]:.2f}", f"{limits[widened[0]]:.2f}"
+        times = f"{ends[0]} times" if ends[0] == ends[1] else f"{' to '.join(ends)} times"
         return (
-            f"No network has {partition.k} blocks below {limit}, because single nodes are too large. Each "
-            f"got the smallest limit it can keep, {times} its mean block: a smaller ε would change nothing."
+            f"No network has {partition.k} blocks {allowed}: single nodes are too large. Each got the "
+            f"smallest limit it can keep, {times} its mean block; a smaller ε would change nothing."
         )
-    largest = sorted(reached, key=lambda name: -reached[name])
-    named = [f"{name} ({reached[name]:.2f} times)" for name in largest[:NAMED]]
-    if len(largest) > NAMED:
-        named.append(f"{len(largest) - NAMED} more ({times} in all)")
+    named = [f"{name} to {limits[name]:.2f} times" for name in widened[:NAMED]]
+    if len(widened) > NAMED:
+        named.append(f"{len(widened) - NAMED} others by less")
+    one = len(widened) == 1
     return (
-        f"With blocks below {limit}, {joined(named)} can't be cut into {partition.k}: "
-        "the limit was widened for them alone, as little as possible."
+        f"{'One network has' if one else f'{len(widened)} networks have'} no {partition.k} blocks {allowed}: "
+        f"single nodes are too large. {'Its limit was' if one else 'Their limits were'} widened as little as "
+        f"possible: {joined(named)}."
     )

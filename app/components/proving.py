@@ -54,12 +54,13 @@ def _going_on(task: Work[Partition], key: Hashable, partition: Partition) -> Non
 
 def spoken_proof(partition: Partition) -> str:
     """Whether it is the best possible, or how far from it at most."""
-    reached = f"**{partition.objective:.3f}**"
+    mean = partition.objective / (partition.k * len(partition.models))
+    reached = f"similarity **{partition.objective:.3f}** in all, {mean:.2f} of 2 a block"
     if partition.proved:
-        return f"**Proved optimal:** similarity {reached} in all; no other cuts of these networks reach more."
+        return f"**Proved optimal:** {reached}. No other cuts of these networks reach more."
     return (
-        f"Similarity {reached} in all, **at most {percent(partition.gap)} below the best possible**: no cuts "
-        f"of these networks exceed {partition.upper_bound:.3f}."
+        f"**At most {percent(partition.gap)} below the best possible:** {reached}. No cuts of these networks "
+        f"exceed {partition.upper_bound:.3f}."
     )
 
 
