@@ -11,6 +11,7 @@ problem a stage; anchors that can't reach the incumbent are dropped and the rest
 
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from dery_core.partition.branching import TOLERANCE, BranchAndBound
 from dery_core.partition.problem import Problem
-from dery_core.partition.solution import Solution
+from dery_core.partition.solution import Solution, Warm
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 
@@ -32,16 +33,15 @@ def solve(
     max_nodes: int = 10_000,
     max_seconds: float = 120.0,
     report: ProgressFn = silent,
-    warm: Floats | None = None,
+    warm: Warm | None = None,
 ) -> Solution:
     """The best partition found and an upper bound on any: equal to 1e-6 unless a limit ran out.
 
-    `warm` (N, K + 1), rows that needn't be whole, is where the cuts are thought to be. Deterministic,
-    unless `max_seconds` is what stops it.
+    `warm` is where it is thought to be. Deterministic, unless `max_seconds` is what stops it.
     """
     search = _Search(problem, max_seconds, report)
     if warm is not None:
-        search.offer(settle(problem, medoids(problem, nearest(problem, warm))[0]))
+        search.offer(settle(problem, medoids(problem, nearest(problem, warm.cuts))[0]))
     search.search(search.root(), 2.0 * problem.k * problem.models, max_nodes)
     assert search.best is not None
     return replace(search.best, upper_bound=search.upper_bound, nodes=search.nodes, trace=search.trace)
@@ -95,9 +95,14 @@ def medoids(problem: Problem, segments: Ints) -> tuple[tuple[int, ...], float]:
     return tuple(anchors), objective
 
 
-def reoptimise(problem: Problem, solution: Solution, candidates: Sequence[Ints] | None = None) -> Solution:
+def reoptimise(
+    problem: Problem,
+    solution: Solution,
+    candidates: Sequence[Ints] | None = None,
+    deadline: float = math.inf,
+) -> Solution:
     """Replace one anchor after the other by the best of `candidates` (per stage; all segments by
-    default), every model's cuts moving with it, until no replacement helps."""
+    default), every model's cuts moving with it, until no replacement helps or time is over."""
     if candidates is None:
         candidates = [np.arange(len(stage)) for stage in problem.stages]
     current, best = list(solution.anchors), solution.objective
@@ -108,11 +113,13 @@ def reoptimise(problem: Problem, solution: Solution, candidates: Sequence[Ints] 
             suffixes.insert(0, problem.extend_back(k, suffixes[0], earned))
         prefix, before = problem.at_start(), best
         for k, anchors in enumerate(candidates):
+            if time.monotonic() > deadline:
+                break
             values = problem.anchor_values(k, anchors, prefix, suffixes[k])
             if values.max(initial=-np.inf) > best + 1e-9:
                 current[k], best = int(anchors[values.argmax()]), float(values.max())
             prefix = problem.extend(k, prefix, problem.earned_with_membership(k, current[k]))
-        if best <= before + 1e-9:
+        if best <= before + 1e-9 or time.monotonic() > deadline:
             better = evaluate(problem, tuple(current))
             assert better is not None
             return better
@@ -168,7 +175,7 @@ class _Search(BranchAndBound[_Node]):
         for solution in {solution.anchors: solution for solution in settled}.values():
             if self.out_of_time:
                 break
-            self.offer(reoptimise(problem, solution, node.candidates))
+            self.offer(reoptimise(problem, solution, node.candidates, self.deadline))
         self.step(sum(float(value.max()) for value in values))
         return node
 

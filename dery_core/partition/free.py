@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dery_core.partition.branching import TOLERANCE, BranchAndBound
-from dery_core.partition.exact import solve
+from dery_core.partition.exact import nearest, solve
 from dery_core.partition.problem import Problem
-from dery_core.partition.solution import Solution
+from dery_core.partition.solution import Solution, Warm
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 
@@ -42,19 +42,21 @@ def solve_free(
     max_nodes: int = 10_000,
     max_seconds: float = 120.0,
     report: ProgressFn = silent,
-    warm: Floats | None = None,
+    warm: Warm | None = None,
 ) -> Solution:
     """The best free partition found and an upper bound on any.
 
-    `warm` (N, K + 1), rows that needn't be whole, is where the cuts are thought to be. Deterministic,
-    unless `max_seconds` is what stops it.
+    `warm` is where it is thought to be. Deterministic, unless `max_seconds` is what stops it.
     """
     search = _Search(problem, max_seconds, report)
+    stages = np.tile(np.arange(problem.k), (problem.models, 1))
+    if warm is not None:
+        cuts = problem.cuts(nearest(problem, warm.cuts))
+        for sets in (warm.sets, stages):
+            search.improve(_centres(problem, cuts, sets), cuts)
     staged = solve(problem, max_nodes=1, max_seconds=max_seconds / 4, warm=warm)
-    rows = [
-        (stage.start[at], stage.end[at]) for stage, at in zip(problem.stages, staged.anchors, strict=True)
-    ]
-    search.improve(np.array(rows), problem.cuts(staged.segments))
+    cuts = problem.cuts(staged.segments)
+    search.improve(_centres(problem, cuts, stages), cuts)
     search.search(search.root(), 2.0 * problem.k * problem.models, max_nodes)
     solution = _placed(problem, search.anchors, search.cuts)
     return replace(
@@ -107,23 +109,33 @@ def _earned(problem: Problem, k: int, anchors: Anchors, member: bool) -> Floats:
 
 def _medoids(problem: Problem, anchors: Anchors, cuts: Ints) -> tuple[Anchors, float]:
     """Each set's block with the largest summed similarity to the set's others, and what all blocks then
-    earn, each with the anchor that it is most like. A set that nothing is in gets a block that is
-    least like its anchor."""
+    earn, each with the anchor that it is most like."""
+    moved = _centres(problem, cuts, _likeness(problem, cuts, anchors).argmax(axis=2))
+    return moved, float(_likeness(problem, cuts, moved).max(axis=2).sum())
+
+
+def _likeness(problem: Problem, cuts: Ints, anchors: Anchors) -> Floats:
+    """S of every block with every anchor (N, K, K)."""
     sim = problem.similarity
-    start, end = cuts[:, :-1].ravel(), cuts[:, 1:].ravel()
-    likeness = sim[np.ix_(start, anchors[:, 0])] + sim[np.ix_(end, anchors[:, 1])]
-    sets, loose = likeness.argmax(axis=1), iter(np.argsort(likeness.max(axis=1), kind="stable"))
-    moved = np.empty_like(anchors)
-    for j in range(problem.k):
+    return sim[cuts[:, :-1, None], anchors[:, 0]] + sim[cuts[:, 1:, None], anchors[:, 1]]
+
+
+def _centres(problem: Problem, cuts: Ints, sets: Ints) -> Anchors:
+    """For each set its block with the largest summed similarity to the set's others; for an empty one,
+    the block that is least like any of these."""
+    sim, k = problem.similarity, problem.k
+    start, end, sets = cuts[:, :-1].ravel(), cuts[:, 1:].ravel(), sets.ravel()
+    centres: list[int] = []
+    for j in sorted(range(k), key=lambda j: not (sets == j).any()):
         members = np.flatnonzero(sets == j)
         if len(members):
             a, b = start[members], end[members]
-            chosen = members[(sim[np.ix_(a, a)] + sim[np.ix_(b, b)]).sum(axis=0).argmax()]
+            centres.append(int(members[(sim[np.ix_(a, a)] + sim[np.ix_(b, b)]).sum(axis=0).argmax()]))
         else:
-            chosen = next(loose)
-        moved[j] = start[chosen], end[chosen]
-    earned = (sim[np.ix_(start, moved[:, 0])] + sim[np.ix_(end, moved[:, 1])]).max(axis=1)
-    return moved, float(earned.sum())
+            like = (sim[np.ix_(start, start[centres])] + sim[np.ix_(end, end[centres])]).max(axis=1)
+            like[centres] = np.inf
+            centres.append(int(like.argmin()))
+    return np.stack([start[centres], end[centres]], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +160,10 @@ class _Relaxed:
     chosen: Ints
     homes: Ints
     takes: NDArray[np.bool_]
+
+
+class _OutOfTime(Exception):
+    """Raised amid a step that takes long by itself."""
 
 
 class _Search(BranchAndBound[_Node]):
@@ -205,12 +221,14 @@ class _Search(BranchAndBound[_Node]):
         return _Node(np.arange(len(self.start)), (), prices)
 
     def explore(self, node: _Node, above: float) -> tuple[float, list[_Node]]:
-        missing = self.problem.k - len(node.certain)
         if len(node.candidates) < self.problem.k:
             return -np.inf, []
-        if not self.nodes:
-            node = self.tighten(node, above, _ROOT_STEPS, still=True)[1]
-        bound, node, often = self.tighten(node, above, _NODE_STEPS if self.nodes else _ROOT_STEPS)
+        try:
+            if not self.nodes:
+                node = self.tighten(node, above, _ROOT_STEPS, still=True)[1]
+            bound, node, often = self.tighten(node, above, _NODE_STEPS if self.nodes else _ROOT_STEPS)
+        except _OutOfTime:
+            return above, [node]
         if self.closes(bound):
             return bound, []
         left = np.setdiff1d(node.candidates, node.certain)
@@ -266,7 +284,10 @@ class _Search(BranchAndBound[_Node]):
             node = _Node(node.candidates[keep], certain, best.prices - size * way)
             if len(node.candidates) <= self.problem.k:
                 break
-            gains = gains[:, keep] if still else self.gains(node)
+            try:
+                gains = gains[:, keep] if still else self.gains(node)
+            except _OutOfTime:
+                break
             relaxed = self.relax(node, gains)
         return bound, replace(node, prices=best.prices), often
 
@@ -282,6 +303,8 @@ class _Search(BranchAndBound[_Node]):
         start, end = self.start[node.candidates], self.end[node.candidates]
         gains = np.empty((self.problem.k, len(start), self.problem.models))
         for k in range(self.problem.k):
+            if self.out_of_time:
+                raise _OutOfTime
             for part, best in self.problem.best_by_model(k, start, end, cut_prices[k], -cut_prices[k + 1]):
                 gains[k, part] = best
         return gains

@@ -10,7 +10,7 @@ from dery_core.errors import DeryError
 from dery_core.partition.exact import solve
 from dery_core.partition.free import solve_free
 from dery_core.partition.problem import Problem, build_problem
-from dery_core.partition.solution import Solution
+from dery_core.partition.solution import Solution, Warm
 from dery_core.partition.value import Block, Partition, Variant
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
@@ -123,7 +123,7 @@ def _solved(
     if variant not in get_args(Variant):
         raise DeryError(f"Unknown variant {variant!r}: choose {', '.join(get_args(Variant))}.")
     solver = solve if variant == "staged" else solve_free
-    near = None if warm is None else warm_cuts(problem, names, warm)
+    near = None if warm is None else warm_start(problem, names, warm)
     solution = solver(problem, max_seconds=max_seconds, report=report, warm=near)
     return as_partition(problem, names, solution, variant=variant, **said)
 
@@ -171,22 +171,24 @@ def as_partition(
     )
 
 
-def warm_cuts(problem: Problem, names: Sequence[str], warm: Partition) -> Floats:
-    """Where the cuts of the earlier answer would lie in this problem: rows (N, K + 1), not whole where
-    K differs. A model the earlier answer doesn't have is cut as deep as the others are on average."""
-    steps = np.linspace(0, warm.k, problem.k + 1)
+def warm_start(problem: Problem, names: Sequence[str], earlier: Partition) -> Warm:
+    """Where the earlier answer lies in this problem: its cuts, set apart evenly in between where K
+    differs. A model that it doesn't have is cut as deep as its models are on average."""
+    k = problem.k
+    steps = np.linspace(0, earlier.k, k + 1)
+    rows = dict(zip(earlier.models, zip(earlier.blocks, earlier.sets, strict=True), strict=True))
     known = {
-        row[0].model: np.interp(steps, np.arange(warm.k + 1), [0, *(block.end for block in row)])
-        for row in warm.blocks
+        name: np.interp(steps, np.arange(earlier.k + 1), [0, *(block.end for block in blocks)])
+        for name, (blocks, _) in rows.items()
     }
-    nodes = problem.last - problem.first
     share = np.mean([cuts / cuts[-1] for cuts in known.values()], axis=0)
-    return np.stack(
-        [
-            first + np.minimum(known.get(name, share * count), count)
-            for name, first, count in zip(names, problem.first, nodes, strict=True)
-        ]
-    )
+    cuts, sets = np.empty((len(names), k + 1)), np.full((len(names), k), -1)
+    for i, name in enumerate(names):
+        nodes = problem.last[i] - problem.first[i]
+        cuts[i] = problem.first[i] + np.minimum(known.get(name, share * nodes), nodes)
+        if name in rows and earlier.k == k:
+            sets[i] = rows[name][1]
+    return Warm(cuts, sets if earlier.k == k else np.tile(np.arange(k), (len(names), 1)))
 
 
 class BlockTable(NamedTuple):

@@ -65,20 +65,18 @@ class Stage:
         return self.end[self.by_end][self.end_groups]
 
     @cached_property
-    def first_end(self) -> Ints:
-        """Where the first end of each of `starts` lies in `ends`."""
-        return np.searchsorted(self.ends, self.end[self.start_groups])
-
-    @cached_property
-    def last_end(self) -> Ints:
-        """As `first_end`, its last. All between belong to it too: limits only shut out long segments,
-        and the cuts that can be reached in so many blocks are neighbours."""
-        return self.first_end + np.diff(np.append(self.start_groups, len(self))) - 1
-
-    @cached_property
-    def power(self) -> Ints:
-        """The largest power of two, as its exponent, of ends that each of `starts` has."""
-        return np.frexp(self.last_end - self.first_end + 1)[1].astype(np.int64) - 1
+    def covers(self) -> list[tuple[int, Ints, Ints, Ints]]:
+        """For a maximum over every start's ends, which lie side by side in `ends` (limits only shut out
+        long segments, and the cuts that can be reached in so many blocks are neighbours): for each
+        power of two, which of `starts` two runs of so many ends cover, and where both runs begin."""
+        count = np.diff(np.append(self.start_groups, len(self)))
+        first = np.searchsorted(self.ends, self.end[self.start_groups])
+        power = np.frexp(count)[1] - 1
+        covers = []
+        for width in (1 << np.arange(power.max() + 1)).tolist():
+            here = np.flatnonzero(1 << power == width)
+            covers.append((width, here, first[here], (first + count)[here] - width))
+        return covers
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,31 +170,25 @@ class Problem:
             max over stage k's segments (a, b) of prefix[a] + S((a, b), A) + suffix[b]
 
         Since S separates, the maximum over b is taken once per pair of different a and different end of
-        A, not per pair of segments. An a's ends lie side by side, so two overlapping runs of a power of two
-        of them cover it.
+        A, not per pair of segments.
         """
         stage, sim = self.stages[k], self.similarity
-        begin = sim.take(stage.starts, axis=1)
         order = np.argsort(ends, kind="stable")
         groups = _group_starts(ends[order])
-        limits = np.append(groups, len(order))
+        limits = [*groups.tolist(), len(order)]
         step = max(1, _ELEMENTS // len(stage.starts))
         for at in range(0, len(groups), step):
             part = order[limits[at] : limits[min(at + step, len(groups))]]
             different = ends[order[groups[at : at + step]]]
             runs = sim[np.ix_(different, stage.ends)] + suffix[stage.ends]
             onward = np.empty((len(different), len(stage.starts)))
-            for power in range(int(stage.power.max()) + 1):
-                width = 1 << power
-                here = np.flatnonzero(stage.power == power)
-                after = stage.last_end[here] - width + 1
-                onward[:, here] = np.maximum(
-                    runs.take(stage.first_end[here], axis=1), runs.take(after, axis=1)
-                )
+            for width, here, first, last in stage.covers:
+                onward[:, here] = np.maximum(runs.take(first, axis=1), runs.take(last, axis=1))
                 runs = np.maximum(runs[:, :-width], runs[:, width:])
             onward += prefix[stage.starts]
             total = onward.take(np.searchsorted(different, ends[part]), axis=0)
-            total += begin.take(starts[part], axis=0)
+            begun, start_of = np.unique(starts[part], return_inverse=True)
+            total += sim[np.ix_(begun, stage.starts)].take(start_of, axis=0)
             yield part, np.maximum.reduceat(total, stage.model_groups, axis=1)
 
     def position(self, k: int, start: Ints, end: Ints) -> Ints:
@@ -311,7 +303,10 @@ def _check(similarity: Floats, model: Ints, cut: Ints, size: Floats, k: int, eps
 
 def _group_starts(keys: Ints) -> Ints:
     """Position of the first of each run of equal keys."""
-    return np.flatnonzero(np.diff(keys, prepend=-1))
+    changes = np.empty(len(keys), bool)
+    changes[:1] = True
+    np.not_equal(keys[1:], keys[:-1], out=changes[1:])
+    return np.flatnonzero(changes)
 
 
 def _first_maximum(values: Floats, groups: Ints, group_of: Ints) -> Ints:

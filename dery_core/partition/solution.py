@@ -1,10 +1,11 @@
-"""What every solver of the partition problem gives."""
+"""What every solver of the partition problem gives, and what it may be given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dery_core.partition.value import TRACE_LENGTH
-from dery_core.partition.windows import Ints
+from dery_core.partition.windows import Floats, Ints
 
 Trace = tuple[tuple[float, float], ...]
 
@@ -25,6 +26,14 @@ class Solution:
     def __post_init__(self) -> None:
         if not self.homes:
             object.__setattr__(self, "homes", tuple(range(len(self.anchors))))
+
+
+class Warm(NamedTuple):
+    """Where a solution is thought to be: `cuts` (N, K + 1) are rows that needn't be whole, `sets` (N, K)
+    what set each block is in, -1 where there's no telling."""
+
+    cuts: Floats
+    sets: Ints
 
 
 def thinned(trace: Sequence[tuple[float, float]]) -> Trace:
