@@ -1,5 +1,6 @@
 """What a network says about images at each of its cuts."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
-from torch import Tensor
+from torch import Tensor, nn
 
 from dery_core.data import preprocess
 from dery_core.errors import DeryError
@@ -58,15 +59,14 @@ def node_features(
     Gram matrix, which is all that measures depend on. They take up to `memory` bytes: where a cut's
     activations don't fit beside another's, the network runs again for it.
 
-    Runs in eval mode without gradients, in float32 throughout, on a GPU where there is one (the
-    modules stay there); how many images run at once doesn't matter beyond rounding. `tick` is told
+    Runs in eval mode without gradients, in float32 throughout, on a GPU where there is one;
+    how many images run at once doesn't matter beyond rounding. `tick` is told
     of images that are done and may raise to stop.
 
     Raises DeryError when the activations of a single cut don't fit.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for node in graph.nodes:
-        node.module.eval().to(device)
+    device = _device()
+    modules = [_on(node.module.eval(), device) for node in graph.nodes]
     flat = comparison.pooling == "flatten"
     parts = minibatches(len(images), comparison.batch if flat else None)
     longest = max(len(images[part]) for part in parts)
@@ -78,7 +78,9 @@ def node_features(
         for part in parts:
             for group in groups:
                 kept: dict[int, Tensor] = {}
-                for rows, outputs in _outputs(graph, model, images[part], batch_size, group, pooled, device):
+                for rows, outputs in _outputs(
+                    modules, graph.layouts, model, images[part], batch_size, group, pooled, device
+                ):
                     for cut, values in outputs:
                         if cut not in kept:
                             kept[cut] = torch.empty(len(images[part]), values.shape[1])
@@ -93,8 +95,18 @@ def node_features(
     return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in found]
 
 
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _on(module: nn.Module, device: torch.device) -> nn.Module:
+    # A copy: line graphs are shared, and others run them where they were.
+    return module if device.type == "cpu" else copy.deepcopy(module).to(device)
+
+
 def _outputs(
-    graph: LineGraph,
+    modules: Sequence[nn.Module],
+    layouts: Sequence[Layout],
     model: ZooModel,
     images: Tensor,
     batch_size: int,
@@ -105,10 +117,10 @@ def _outputs(
     """For every few images their rows and, as the network runs, the outputs of the group's nodes."""
 
     def run(x: Tensor) -> Iterator[tuple[int, Tensor]]:
-        for cut, node in enumerate(graph.nodes[: group[-1] + 1]):
-            x = node.module(x)
+        for cut, module in enumerate(modules[: group[-1] + 1]):
+            x = module(x)
             if cut in group:
-                yield cut, pooled(x.float(), graph.layouts[cut + 1]).cpu()
+                yield cut, pooled(x.float(), layouts[cut + 1]).cpu()
 
     for begin in range(0, len(images), batch_size):
         batch = images[begin : begin + batch_size]
@@ -153,7 +165,7 @@ def equivalent(features: Tensor, width: int) -> Features:
     images = len(features)
     if features.shape[1] <= width:
         return features.float().numpy()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     gram = torch.zeros(images, images, dtype=torch.float64, device=device)
     size = 0.0
     for columns in features.split(_COLUMNS, dim=1):

@@ -148,10 +148,12 @@ def _pair_by_pair(cuts: Sequence[Cut], measure: Measure, memory: int, tick: Tick
     images, count = cuts[0].images, len(cuts)
     assert measure.pair is not None
     largest = _FLOAT * images * min(images, max(cut.width for cut in cuts))
-    group = max(1, _room(cuts, images, memory, largest) // largest)
+    group = _room(cuts, images, memory, 2 * largest) // largest - 1  # and one that passes by
     values = np.eye(count)
+    held: list[Floats] = []
     for begin in range(0, count, group):
-        held = [_slim(cut) for cut in cuts[begin : begin + group]]
+        held.clear()  # before others take their place
+        held += [_slim(cut) for cut in cuts[begin : begin + group]]
         for j in range(begin, count):
             other = held[j - begin] if j < begin + group else _slim(cuts[j])
             for i, features in enumerate(held[: j - begin], begin):

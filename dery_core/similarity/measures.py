@@ -147,8 +147,8 @@ MEASURES = {
     ),
     "procrustes": Measure(
         "Orthogonal Procrustes",
-        "How much of one layer is left on the other after the best rotation: stricter than CKA, as small "
-        "directions count too.",
+        "How closely the best rotation brings one layer onto the other; directions of small variance count "
+        "more than in CKA.",
         "Ding et al. 2021, Williams et al. 2021",
         pair=_nuclear_norm,
     ),
