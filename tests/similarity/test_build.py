@@ -4,11 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from dery_core.data import TARGET_TASK, Probe
+from dery_core.data import TARGET_TASK, Probe, preprocess, probe_images
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
-from dery_core.similarity import SimilarityTable, cut_features, similarity_matrix, similarity_table
+from dery_core.similarity import (
+    Comparison,
+    SimilarityTable,
+    cut_features,
+    similarity_matrix,
+    similarity_table,
+)
 from dery_core.workspace import Workspace
 from dery_core.zoo import LineGraph, Zoo, ZooModel
 
@@ -33,8 +40,6 @@ def test_rows_are_every_models_cuts_in_order(zoo: Zoo, workspace: Workspace, bui
 def test_values_are_the_cka_of_the_features(
     zoo: Zoo, workspace: Workspace, built: list[str], graph_of: Callable[[str], LineGraph]
 ) -> None:
-    from dery_core.data import probe_images
-
     table = similarity_table(zoo, ["a", "b"], PROBE, workspace)
     features = [
         f for n in "ab" for f in cut_features(graph_of(n), zoo.model(n), probe_images(PROBE), batch_size=7)
@@ -163,6 +168,94 @@ def test_weights_without_a_declared_hash_are_hashed(
         file.write_bytes(content)
         similarity_table(zoo, ["a", "b"], PROBE, workspace)
         assert sorted(built) == expected
+
+
+def test_another_measure_of_the_same_features_runs_no_network(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    plain = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    built.clear()
+    for comparison in (
+        Comparison(unbiased=True), Comparison("procrustes"), Comparison(unbiased=True, batch=8)
+    ):  # fmt: skip
+        other = similarity_table(zoo, ["a", "b"], PROBE, workspace, comparison)
+        assert other.comparison == comparison
+        assert other.key != plain.key
+        assert not np.array_equal(other.values, plain.values)
+        assert (np.diagonal(other.values) == 1).all()
+    assert built == []
+
+
+def test_whole_activations_are_other_features_and_each_batch_size_has_its_own(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    built.clear()
+    for comparison in (
+        Comparison(pooling="flatten"),
+        Comparison(unbiased=True, pooling="flatten", batch=8),
+        Comparison(unbiased=True, pooling="flatten", batch=12),
+    ):
+        similarity_table(zoo, ["a", "b"], PROBE, workspace, comparison)
+        assert built == ["a", "b"]
+        similarity_table(zoo, ["b", "a"], PROBE, workspace, comparison)
+        assert built == ["a", "b"]
+        built.clear()
+    similarity_table(zoo, ["a", "b"], PROBE, workspace, Comparison("svcca", pooling="flatten"))
+    assert built == []
+
+
+def test_whole_activations_say_what_their_cka_is(
+    zoo: Zoo, workspace: Workspace, built: list[str], graph_of: Callable[[str], LineGraph]
+) -> None:
+    images, features = probe_images(PROBE), [probe_images(PROBE).flatten(1).numpy()]
+    for name in "ab":
+        if name == "b":
+            features.append(features[0])
+        x = preprocess(images, zoo.model(name))
+        with torch.no_grad():
+            for node in graph_of(name).nodes:
+                x = node.module.eval()(x)
+                features.append(x.flatten(1).numpy())
+    for comparison in (
+        Comparison(pooling="flatten"),
+        Comparison(unbiased=True, pooling="flatten", batch=8),
+        Comparison("rbf-cka", unbiased=True, pooling="flatten", batch=12),
+        Comparison("procrustes", pooling="flatten"),
+    ):
+        table = similarity_table(zoo, ["a", "b"], PROBE, workspace, comparison)
+        np.testing.assert_allclose(table.values, similarity_matrix(features, comparison), atol=1e-5)
+
+
+def test_the_memory_it_may_take_changes_nothing(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    plenty = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    workspace.table(plenty.key).unlink()
+    little = similarity_table(zoo, ["a", "b"], PROBE, workspace, memory=40_000)
+    assert little.key == plenty.key
+    np.testing.assert_allclose(little.values, plenty.values, atol=1e-12)
+
+
+def test_a_network_can_be_stopped_between_batches(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    probe = Probe(TARGET_TASK, 100)
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 164:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        similarity_table(zoo, ["a", "b"], probe, workspace, report=stop)
+    built.clear()
+    similarity_table(zoo, ["a", "b"], probe, workspace)
+    assert built == ["b"]
+
+
+def test_a_table_says_which_weights_it_compared(
+    zoo: Zoo, workspace: Workspace, built: list[str], tiny_model: Callable[..., ZooModel]
+) -> None:
+    zoo = dataclasses.replace(zoo, models=(tiny_model("a", sha256="1" * 64), *zoo.models[1:]))
+    table = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    assert set(table.index["weights"].iloc[table.rows("a")]) == {"1" * 64}
+    assert set(table.index["weights"].iloc[table.rows("b")]) == {zoo.weights_key("b")}
 
 
 def test_another_probe_measures_anew(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:

@@ -3,11 +3,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dery_core.data import preprocess
-from dery_core.similarity import cut_features
-from dery_core.zoo import LineGraph, ZooModel
+from dery_core.errors import DeryError
+from dery_core.similarity import Comparison, cut_features
+from dery_core.similarity.features import equivalent, node_features
+from dery_core.zoo import LineGraph, ZooModel, line_graph
 
 
 @pytest.fixture
@@ -70,3 +73,133 @@ def test_batch_statistics_are_neither_used_nor_changed(
     after = [b for node in graph.nodes for b in node.module.buffers()]
     assert before
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+FLAT = Comparison(pooling="flatten")
+
+
+def centred_gram(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    exact = features.astype(np.float64)
+    exact -= exact.mean(axis=0)
+    return np.asarray(exact @ exact.T)
+
+
+def activations(graph: LineGraph, model: ZooModel, images: Tensor) -> list[NDArray[np.float32]]:
+    """What every node gives, flattened."""
+    x, outputs = preprocess(images, model), []
+    with torch.no_grad():
+        for node in graph.nodes:
+            x = node.module.eval()(x)
+            outputs.append(x.flatten(1).numpy())
+    return outputs
+
+
+def test_whole_activations_become_what_is_as_wide_as_there_are_images(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    graph, model = tiny_graph(0), tiny_model("a")
+    found = cut_features(graph, model, images, comparison=FLAT)[1:]
+    for feature, whole in zip(found, activations(graph, model, images), strict=True):
+        assert feature.shape == (10, 10)
+        expected = centred_gram(whole)
+        np.testing.assert_allclose(centred_gram(feature), expected, atol=1e-6 * np.abs(expected).max())
+
+
+def test_activations_narrower_than_the_images_are_many_stay(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    graph, model, many = tiny_graph(0), tiny_model("a"), images.repeat(40, 1, 1, 1)
+    first, *_ = cut_features(graph, model, many, comparison=FLAT)[1:]
+    np.testing.assert_allclose(first, activations(graph, model, many)[0], atol=1e-6)
+
+
+def test_minibatches_of_whole_activations_stand_for_themselves(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    graph, model = tiny_graph(0), tiny_model("a")
+    many = torch.cat([images, images.flip(2)])
+    streamed = Comparison(unbiased=True, pooling="flatten", batch=10)
+    found = cut_features(graph, model, many, comparison=streamed)[1:]
+    for feature, whole in zip(found, activations(graph, model, many), strict=True):
+        assert feature.shape == (20, 10)
+        for part in (slice(0, 10), slice(10, 20)):
+            expected = centred_gram(whole[part])
+            np.testing.assert_allclose(
+                centred_gram(feature[part]), expected, atol=1e-6 * np.abs(expected).max()
+            )
+
+
+def test_a_network_runs_again_where_whole_activations_do_not_fit_together(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    graph, model = tiny_graph(0), tiny_model("a")
+    plenty = cut_features(graph, model, images, comparison=FLAT)
+    runs: list[int] = []
+    graph.nodes[0].module.register_forward_pre_hook(lambda module, given: runs.append(len(given[0])))
+    seen: list[int] = []
+    # one activation takes 10 · 384 · 4 B, and room for two of them is left
+    memory = 8 * 10 * (3 * 10 + 2 * 4096) + 2 * 15_600
+    little = node_features(graph, model, images, 4, FLAT, memory, seen.append)
+    assert runs == [4, 4, 2] * 3
+    assert sum(seen) == 10
+    for one, other in zip(little, plenty[1:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_an_activation_that_does_not_fit_is_named(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    with pytest.raises(DeryError, match=r"tiny0 after n0: .* of 10 images take .*minibatches"):
+        cut_features(tiny_graph(0), tiny_model("a"), images, comparison=FLAT, memory=10_000)
+
+
+def test_activations_that_never_change_are_not_told_by_their_rounding() -> None:
+    noise = 1e-8 * torch.randn(10, 5000, generator=torch.Generator().manual_seed(0))
+    assert not equivalent((1 + noise).float(), 10).any()
+    assert np.isnan(equivalent(torch.full((10, 5000), torch.inf), 10)).all()
+
+
+class SecondFirst(nn.Module):
+    """Runs `first`, then `second`, but registers `second` first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.ReLU())
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU())
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.second(self.first(x)).mean((2, 3)))
+
+
+def test_cuts_follow_the_order_of_running_not_of_registration(
+    tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    network = SecondFirst().eval()
+    graph, model = line_graph(network, (3, 8, 8)), tiny_model("a")
+    names = [node.name for node in graph.nodes]
+    found = dict(zip(names, node_features(graph, model, images), strict=True))
+    first = next(name for name in names if name.startswith("first"))
+    second = next(name for name in names if name.startswith("second"))
+    assert names.index(first) < names.index(second)
+    with torch.no_grad():
+        after_first = network.first(preprocess(images, model))
+        after_second = network.second(after_first)
+    last_of_first = [name for name in names if name.startswith("first")][-1]
+    last_of_second = [name for name in names if name.startswith("second")][-1]
+    np.testing.assert_allclose(found[last_of_first], after_first.mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(found[last_of_second], after_second.mean((2, 3)), atol=1e-6)
+
+
+def test_no_reduced_precision_while_features_run(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    graph, seen = tiny_graph(0), []
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    graph.nodes[0].module.register_forward_pre_hook(
+        lambda module, given: seen.append([switch.allow_tf32 for switch in switches])
+    )
+    before = torch.backends.cudnn.allow_tf32
+    cut_features(graph, tiny_model("a"), images)
+    assert seen == [[False, False]]
+    assert torch.backends.cudnn.allow_tf32 == before

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,12 @@ import pytest
 
 from dery_core.data import TARGET_TASK, Probe
 from dery_core.errors import DeryError
-from dery_core.similarity import SimilarityTable
+from dery_core.similarity import Comparison, SimilarityTable
+
+_BAD_COMPARISON = (
+    '{"kind": "similarity table", "schema_version": 2, "probe": {"task": "t", "count": 8},'
+    ' "comparison": {"measure": "cca"}}'
+)
 
 
 @pytest.fixture
@@ -50,6 +57,7 @@ def test_unknown_model_is_named(table: SimilarityTable) -> None:
         ({"meta": np.array("{}")}, "'meta'"),
         ({"meta": np.array('{"kind": "similarity table", "schema_version": 99}')}, "'schema_version' is 99"),
         ({"meta": np.array('{"kind": "similarity table", "schema_version": 2}')}, "'probe'"),
+        ({"meta": np.array(_BAD_COMPARISON)}, "field 'comparison': field 'measure' is \"cca\""),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_file(
@@ -63,6 +71,33 @@ def test_what_does_not_fit_is_named_with_its_file(
     with pytest.raises(DeryError, match=words) as error:
         SimilarityTable.load(path)
     assert str(path) in str(error.value)
+
+
+def test_what_was_compared_survives(table: SimilarityTable, tmp_path: Path) -> None:
+    comparison = Comparison("rbf-cka", unbiased=True)
+    dataclasses.replace(table, comparison=comparison).save(tmp_path / "t.npz")
+    loaded = SimilarityTable.load(tmp_path / "t.npz")
+    assert loaded.comparison == comparison
+    assert list(loaded.index["weights"]) == ["wa", "wa", "wb", "wb"]
+
+
+def test_a_table_of_an_earlier_version_is_to_be_made_anew(tmp_path: Path) -> None:
+    meta = '{"kind": "similarity table", "schema_version": 1}'
+    np.savez(tmp_path / "t.npz", meta=np.array(meta), values=np.eye(2))
+    with pytest.raises(DeryError, match="'schema_version' is 1, .* make it anew"):
+        SimilarityTable.load(tmp_path / "t.npz")
+
+
+def test_json_has_a_line_for_each_cut(table: SimilarityTable) -> None:
+    found = json.loads(json.dumps(table.to_dict()))
+    assert found["models"] == ["a", "b"]
+    assert found["cuts"][3] == {
+        "model": "b", "cut": 1, "node": "stem", "layout": "3 × 8×8",
+        "params": 2**40, "macs": 60, "weights": "wb",
+    }  # fmt: skip
+    assert np.array_equal(found["values"], table.values)
+    assert Comparison.from_dict(found["comparison"]) == table.comparison
+    assert Probe.from_dict(found["probe"]) == table.probe
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
