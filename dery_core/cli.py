@@ -89,7 +89,15 @@ def _parser() -> argparse.ArgumentParser:
 
     partition = subparsers.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
     partition.set_defaults(command=commands.partition)
-    partition.add_argument("table", type=Path, help="the file that `dery similarity` kept")
+    source = partition.add_mutually_exclusive_group(required=True)
+    source.add_argument("table", type=Path, nargs="?", help="the file that `dery similarity` kept")
+    source.add_argument(
+        "--table",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="the same, or bare arrays (.npz: cka, model, cut, cum_size, names)",
+    )
     partition.add_argument("-k", type=int, default=4, help="blocks a network (default 4)")
     partition.add_argument("--epsilon", type=float, default=0.2, help="size slack of a block (default 0.2)")
     partition.add_argument(
@@ -98,6 +106,16 @@ def _parser() -> argparse.ArgumentParser:
         default="params",
         help="what a block's size is counted in",
     )
+    partition.add_argument(
+        "--variant",
+        choices=["staged", "free"],
+        default="staged",
+        help="stage k is set k (default), or every block is in the set that it is most like",
+    )
+    partition.add_argument(
+        "--max-seconds", type=float, default=120.0, metavar="S", help="stop, with the gap (default 120)"
+    )
+    partition.add_argument("--json", type=Path, metavar="OUT", help="also write the answer here")
 
     reassemble = subparsers.add_parser("reassemble", help="the best hybrids within a budget")
     reassemble.set_defaults(command=commands.reassemble)

@@ -8,19 +8,21 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dery_core.errors import DeryError
-from dery_core.files import check_writable, digest, write_text
-from dery_core.progress import TerminalProgress
+from dery_core.files import check_writable, digest, user_path, write_text
+from dery_core.progress import ProgressFn, TerminalProgress
 from dery_core.units import quantity
 from dery_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from dery_core.data import Task
     from dery_core.jobs import Run
+    from dery_core.partition import Partition
     from dery_core.values import Value
     from dery_core.zoo import Zoo
 
@@ -88,30 +90,102 @@ def similarity(arguments: argparse.Namespace) -> None:
 
 def partition(arguments: argparse.Namespace) -> None:
     """Cut every network of a table into blocks."""
+    from dery_core.partition import is_bare_table
+
+    path = user_path(arguments.file or arguments.table)
+    check_json(arguments.json)
+    bare = is_bare_table(path)
+    # Bare arrays have no zoo behind them to reassemble, so their partition isn't kept.
+    folder = None if bare else Workspace.open(arguments.workspace).partitions
+    started = time.monotonic()
+    with TerminalProgress() as report:
+        found = (_bare_partition if bare else _table_partition)(arguments, path, report)
+    seconds = time.monotonic() - started
+    _print_partition(found, seconds)
+    if arguments.json is not None:
+        write_text(arguments.json, json.dumps(_partition_figures(found, seconds), indent=1) + "\n")
+    if folder is not None:
+        print(_kept(found, folder))
+
+
+def _table_partition(arguments: argparse.Namespace, path: Path, report: ProgressFn) -> "Partition":
     from dery_core.partition import solve_partition
     from dery_core.similarity import SimilarityTable
 
-    workspace = Workspace.open(arguments.workspace)
-    table = SimilarityTable.load(arguments.table)
-    partition = solve_partition(table, arguments.k, arguments.epsilon, arguments.size)
+    return solve_partition(
+        SimilarityTable.load(path),
+        arguments.k,
+        arguments.epsilon,
+        arguments.size,
+        variant=arguments.variant,
+        max_seconds=arguments.max_seconds,
+        report=report,
+    )
+
+
+def _bare_partition(arguments: argparse.Namespace, path: Path, report: ProgressFn) -> "Partition":
+    from dery_core.partition import bare_table, solve_arrays
+
+    table = bare_table(path)
+    size = table.cut.astype(float) if arguments.size == "nodes" else table.size
+    return solve_arrays(
+        table.similarity,
+        table.model,
+        table.cut,
+        size,
+        table.names,
+        arguments.k,
+        arguments.epsilon,
+        measure=arguments.size,
+        variant=arguments.variant,
+        max_seconds=arguments.max_seconds,
+        report=report,
+    )
+
+
+def _print_partition(found: "Partition", seconds: float) -> None:
+    free = found.variant == "free"
+    rows = zip(found.models, found.blocks, found.sets, found.similarity, strict=True)
     print_table(
         [
             {"network": model}
             | {
-                f"stage {stage}": f"{block.first_node}–{block.last_node} ({similarity:.2f})"
-                for stage, (block, similarity) in enumerate(zip(blocks, similarities, strict=True), 1)
+                f"stage {k}": f"{block.first_node}–{block.last_node} ({f'set {set_ + 1}, ' * free}{like:.2f})"
+                for k, (block, set_, like) in enumerate(zip(blocks, sets, likes, strict=True), 1)
             }
-            for model, blocks, similarities in zip(
-                partition.models, partition.blocks, partition.similarity, strict=True
-            )
+            for model, blocks, sets, likes in rows
         ]
     )
     print("First–last node of each block, and its similarity to its set's anchor (2 is the most).")
-    if partition.widened:
-        names = ", ".join(partition.widened)
-        print(f"No {partition.k} blocks keep ε = {partition.epsilon:g} in {names}: widened a little.")
-    print(f"Objective {partition.objective:.4f}, upper bound {partition.upper_bound:.4f}.")
-    print(_kept(partition, workspace.partitions))
+    if found.widened:
+        limits = dict(zip(found.models, found.limits, strict=True))
+        names = ", ".join(f"{name} ({limits[name] - 1:.2g})" for name in found.widened)
+        print(f"No {found.k} blocks keep ε = {found.epsilon:g} in some networks; theirs is wider: {names}.")
+    how = "proved" if found.proved else f"gap {100 * found.gap:.3f} %"
+    print(f"Objective {found.objective:.4f}, upper bound {found.upper_bound:.4f}, {how}, {seconds:.2f} s.")
+
+
+def _partition_figures(found: "Partition", seconds: float) -> dict[str, object]:
+    return {
+        "objective": found.objective,
+        "upper_bound": found.upper_bound,
+        "gap": found.gap,
+        "proved": found.proved,
+        "seconds": seconds,
+        "variant": found.variant,
+        "k": found.k,
+        "epsilon": found.epsilon,
+        "size": found.size,
+        "blocks": {
+            model: [0, *(block.end for block in blocks)]
+            for model, blocks in zip(found.models, found.blocks, strict=True)
+        },
+        "sets": dict(zip(found.models, found.sets, strict=True)),
+        "anchors": [
+            {"model": anchor.model, "start": anchor.start, "end": anchor.end} for anchor in found.anchors
+        ],
+        "widened_models": found.widened,
+    }
 
 
 def reassemble(arguments: argparse.Namespace) -> None:

@@ -383,12 +383,14 @@ class _Search(BranchAndBound[_Node]):
 
 
 def _placed(problem: Problem, anchors: Anchors, cuts: Ints) -> Solution:
-    """Rows as positions in the problem's stages, the sets in the order of their anchors' stages."""
+    """Rows as positions in the problem's stages, the sets in the order of their anchors' depth."""
     segments = np.stack([problem.position(k, cuts[:, k], cuts[:, k + 1]) for k in range(problem.k)], axis=1)
     places = []
     for start, end in anchors:
         model = int(np.searchsorted(problem.first, start, side="right")) - 1
         home = int(np.flatnonzero((cuts[model, :-1] == start) & (cuts[model, 1:] == end))[0])
-        places.append((home, model, int(segments[model, home])))
-    homes, _, positions = zip(*sorted(places), strict=True)
+        first, last = problem.first[model], problem.last[model]
+        depth = float((start + end - 2 * first) / (last - first))
+        places.append((depth, model, home, int(segments[model, home])))
+    _, _, homes, positions = zip(*sorted(places), strict=True)
     return Solution(positions, segments, 0.0, np.inf, homes=homes)
