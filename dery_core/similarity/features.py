@@ -8,12 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor, nn
 
 from dery_core.data import preprocess
 from dery_core.errors import DeryError
 from dery_core.similarity.comparison import Comparison
+from dery_core.similarity.gram import Floats
 from dery_core.similarity.matrix import MEMORY, minibatches
 from dery_core.units import quantity
 from dery_core.zoo import Layout, LineGraph, ZooModel, channel_means
@@ -22,7 +24,7 @@ Features = NDArray[np.float32]
 Tick = Callable[[int], object]
 
 _PLAIN = Comparison()
-_COLUMNS = 4096
+_COLUMNS = 1024
 """Columns of wide features that are multiplied at a time."""
 
 
@@ -165,25 +167,36 @@ def equivalent(features: Tensor, width: int) -> Features:
     images = len(features)
     if features.shape[1] <= width:
         return features.float().numpy()
-    device = _device()
-    gram = torch.zeros(images, images, dtype=torch.float64, device=device)
-    size = 0.0
-    for columns in features.split(_COLUMNS, dim=1):
-        exact = columns.to(device, torch.float64)
-        size += float(exact.square().sum())
-        exact -= exact.mean(dim=0)
-        gram.addmm_(exact, exact.T)
+    gram, means = _centred_gram(features)
     factor = np.zeros((images, width), np.float32)
-    variance = float(gram.trace())
+    variance = float(np.trace(gram))
     if not math.isfinite(variance):
         return np.full_like(factor, np.nan)
     # Rounding of features that are the same for every image must not be taken for features.
-    if variance > (torch.finfo(torch.float32).eps ** 2) * size:
+    if variance > torch.finfo(torch.float32).eps ** 2 * (variance + images * means):
         # Cholesky with pivots, as a centred Gram matrix has no full rank
-        triangle, order, rank, _ = dpstrf(gram.cpu().numpy(), lower=1)
+        triangle, order, rank, _ = dpstrf(gram, lower=1)
         triangle = np.tril(triangle)
         factor[order - 1, :rank] = triangle[:, :rank]
     return factor
+
+
+def _centred_gram(features: Tensor) -> tuple[Floats, float]:
+    """Lower half of the centred Gram matrix (n, n) of features (n, d), and the sum of squared means."""
+    images, device = len(features), _device()
+    gram = np.zeros((images, images), order="F")
+    means = 0.0
+    for columns in features.split(_COLUMNS, dim=1):
+        columns = columns.to(device)
+        mean = columns.mean(dim=0, dtype=torch.float64)
+        exact = columns - mean  # float64, as the mean is
+        means += float(mean.square().sum())
+        if device.type == "cpu":
+            # half the products of a plain matrix product
+            gram = dsyrk(1, exact.numpy().T, beta=1, c=gram, trans=1, lower=1, overwrite_c=1)
+        else:
+            gram += (exact @ exact.T).cpu().numpy()
+    return gram, means
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def test_a_network_runs_again_where_whole_activations_do_not_fit_together(
     graph.nodes[0].module.register_forward_pre_hook(lambda module, given: runs.append(len(given[0])))
     seen: list[int] = []
     # one activation takes 10 · 384 · 4 B, and room for two of them is left
-    memory = 8 * 10 * (3 * 10 + 2 * 4096) + 2 * 15_600
+    memory = 8 * 10 * (3 * 10 + 2 * 1024) + 2 * 15_600
     little = node_features(graph, model, images, 4, FLAT, memory, seen.append)
     assert runs == [4, 4, 2] * 3
     assert sum(seen) == 10
