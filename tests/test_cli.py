@@ -193,11 +193,43 @@ def test_the_demo_shows_the_embedded_zoo_whatever_one_keeps(
     assert seen == [EMBEDDED_ZOO, toy_zoo_path]
 
 
+def test_similarity_writes_its_table_as_json(
+    capsys: pytest.CaptureFixture[str], workspace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.json"
+    settings = ["--images", "32", "--measure", "rbf-cka", "--unbiased", "--batch", "16", "--memory", "50M"]
+    status, out, _ = run(
+        capsys, "similarity", *MODELS, *settings, "--json", str(path), "--workspace", workspace
+    )
+    assert status == 0
+    assert "RBF CKA, unbiased, minibatches of 16" in out
+    table = json.loads(path.read_text())
+    assert Path(out.splitlines()[-1]).stem == table["key"]
+    assert table["models"] == list(MODELS)
+    assert table["comparison"]["batch"] == 16
+    assert table["probe"]["count"] == 32
+    assert len(table["values"]) == len(table["cuts"])
+
+
+def test_similarity_offers_every_measure(capsys: pytest.CaptureFixture[str]) -> None:
+    from dery_core.similarity import MEASURES
+
+    with pytest.raises(SystemExit):
+        main(["similarity", "--help"])
+    offered = re.findall(r"--measure \{([^}]*)\}", capsys.readouterr().out)
+    assert set(offered[0].split(",")) == set(MEASURES)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (["similarity", "vit.clutter"], "at least two"),
         (["similarity", "vit.cluter", "swin.clutter"], "did you mean 'vit.clutter'"),
+        (["similarity", "--measure", "cca"], "invalid choice: 'cca'"),
+        (["similarity", "--measure", "svcca", "--unbiased"], "have an unbiased form"),
+        (["similarity", "--batch", "64"], "only be summed in the unbiased form"),
+        (["similarity", "--memory", "lots"], "'lots' is not a count"),
+        (["similarity", "--json", "/"], "is a folder"),
         (["graph", "vit.cluter"], "did you mean 'vit.clutter'"),
         (["graph", "resnt18"], "neither in the zoo"),
         (["graph", "resnet18.nope"], "no weights 'resnet18.nope'"),
