@@ -96,25 +96,23 @@ class Part:
     def __init__(self, cut: Cut, rows: slice, keep: bool) -> None:
         self.cut, self.rows = cut, rows
         self.images = rows.stop - rows.start
-        self._whole = self.images == cut.images
-        self._kept: Floats | None = None
-        if keep:
-            self._kept = self.read()
-
-    @cached_property
-    def mean(self) -> Floats:
-        if self._whole:
-            return self.cut.mean
-        return np.asarray(self.cut.source[self.rows].astype(np.float64).mean(axis=0))
+        whole = self.images == cut.images
+        exact = None if whole and not keep else self._exact()
+        self.mean = cut.mean if whole or exact is None else exact.mean(axis=0)
+        self._kept = self._centred(exact) if keep and exact is not None else None
 
     def read(self, begin: int = 0) -> Floats:
         """Rows from `begin` on, (n - begin, d)."""
-        if self._kept is not None:
-            return self._kept[begin:]
-        rows = self.cut.source[slice(self.rows.start + begin, self.rows.stop)].astype(np.float64)
+        return self._centred(self._exact(begin)) if self._kept is None else self._kept[begin:]
+
+    def _exact(self, begin: int = 0) -> Floats:
+        rows = self.cut.source[slice(self.rows.start + begin, self.rows.stop)]
+        return np.asarray(rows.astype(np.float64))
+
+    def _centred(self, rows: Floats) -> Floats:
         rows -= self.mean
         rows *= self.cut.scale
-        return np.asarray(rows)
+        return rows
 
     def distances(self) -> Floats:
         """Squared distances (n, n) between the images."""
