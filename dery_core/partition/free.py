@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dery_core.partition.branching import TOLERANCE, BranchAndBound
 from dery_core.partition.exact import nearest, solve
 from dery_core.partition.problem import Problem
-from dery_core.partition.solution import Solution, Warm
+from dery_core.partition.solution import Solution, Warm, placed
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 
@@ -58,10 +58,12 @@ def solve_free(
     cuts = problem.cuts(staged.segments)
     search.improve(_centres(problem, cuts, stages), cuts)
     search.search(search.root(), 2.0 * problem.k * problem.models, max_nodes)
-    solution = _placed(problem, search.anchors, search.cuts)
+    # Sets have no order of their own: that of their anchors' depth is easiest to look at.
+    first, last = (of[problem.owner(search.anchors[:, 0])] for of in (problem.first, problem.last))
+    depth = (search.anchors.sum(axis=1) - 2 * first) / (last - first)
+    anchors = search.anchors[np.argsort(depth, kind="stable")]
     return replace(
-        solution,
-        objective=search.objective,
+        placed(problem, anchors, search.cuts, search.objective),
         upper_bound=search.upper_bound,
         nodes=search.nodes,
         trace=search.trace,
@@ -178,7 +180,7 @@ class _Search(BranchAndBound[_Node]):
         stages = [stage.start * rows + stage.end for stage in problem.stages]
         keys = np.unique(np.concatenate(stages))
         self.start, self.end = keys // rows, keys % rows
-        self.model = np.searchsorted(problem.first, self.start, side="right") - 1
+        self.model = problem.owner(self.start)
         self.home = np.stack([np.isin(keys, stage) for stage in stages])
 
     def improve(self, anchors: Anchors, cuts: Ints) -> None:
@@ -216,7 +218,7 @@ class _Search(BranchAndBound[_Node]):
         anchors = [
             int(np.flatnonzero((self.start == start) & (self.end == end))[0]) for start, end in self.anchors
         ]
-        paid = np.sort(self.gains(_Node(np.array(anchors), (), prices)), axis=1)
+        paid = np.sort(self.gains(_Node(np.array(anchors), (), prices), patient=True), axis=1)
         block_prices[:] = paid[:, -2:].mean(axis=1)
         return _Node(np.arange(len(self.start)), (), prices)
 
@@ -296,14 +298,14 @@ class _Search(BranchAndBound[_Node]):
         k, rows = self.problem.k, len(self.problem.similarity)
         return prices[: (k + 1) * rows].reshape(k + 1, rows), prices[(k + 1) * rows :].reshape(k, -1)
 
-    def gains(self, node: _Node) -> Floats:
+    def gains(self, node: _Node, patient: bool = False) -> Floats:
         """(K, C, N): the most that stage k of model i can get, given the prices of cuts, with each
-        candidate as its anchor."""
+        candidate as its anchor. Raises _OutOfTime unless `patient`."""
         cut_prices, _ = self.priced(node.prices)
         start, end = self.start[node.candidates], self.end[node.candidates]
         gains = np.empty((self.problem.k, len(start), self.problem.models))
         for k in range(self.problem.k):
-            if self.out_of_time:
+            if self.out_of_time and not patient:
                 raise _OutOfTime
             for part, best in self.problem.best_by_model(k, start, end, cut_prices[k], -cut_prices[k + 1]):
                 gains[k, part] = best
@@ -380,17 +382,3 @@ class _Search(BranchAndBound[_Node]):
         certain = (*node.certain, *more)
         keep = self.allowed(node.candidates, certain)
         return replace(node, candidates=node.candidates[keep], certain=certain)
-
-
-def _placed(problem: Problem, anchors: Anchors, cuts: Ints) -> Solution:
-    """Rows as positions in the problem's stages, the sets in the order of their anchors' depth."""
-    segments = np.stack([problem.position(k, cuts[:, k], cuts[:, k + 1]) for k in range(problem.k)], axis=1)
-    places = []
-    for start, end in anchors:
-        model = int(np.searchsorted(problem.first, start, side="right")) - 1
-        home = int(np.flatnonzero((cuts[model, :-1] == start) & (cuts[model, 1:] == end))[0])
-        first, last = problem.first[model], problem.last[model]
-        depth = float((start + end - 2 * first) / (last - first))
-        places.append((depth, model, home, int(segments[model, home])))
-    _, _, homes, positions = zip(*sorted(places), strict=True)
-    return Solution(positions, segments, 0.0, np.inf, homes=homes)

@@ -191,6 +191,10 @@ class Problem:
             total += sim[np.ix_(begun, stage.starts)].take(start_of, axis=0)
             yield part, np.maximum.reduceat(total, stage.model_groups, axis=1)
 
+    def owner(self, rows: Ints) -> Ints:
+        """The models that rows belong to."""
+        return np.searchsorted(self.first, rows, side="right") - 1
+
     def position(self, k: int, start: Ints, end: Ints) -> Ints:
         """Where the segments of stage k with these rows lie in it; they must be there."""
         return np.searchsorted(self._keys[k], start * len(self.similarity) + end)

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from dery_core.partition.problem import Problem
 from dery_core.partition.value import TRACE_LENGTH
 from dery_core.partition.windows import Floats, Ints
 
@@ -26,6 +29,17 @@ class Solution:
     def __post_init__(self) -> None:
         if not self.homes:
             object.__setattr__(self, "homes", tuple(range(len(self.anchors))))
+
+
+def placed(problem: Problem, anchors: Ints, cuts: Ints, objective: float) -> Solution:
+    """A solution given by rows, the anchors' (K, 2) starts and ends and all models' cuts (N, K + 1), as
+    positions in the problem's stages. The anchors must be among the blocks."""
+    k = problem.k
+    segments = np.stack([problem.position(j, cuts[:, j], cuts[:, j + 1]) for j in range(k)], axis=1)
+    own = cuts[problem.owner(anchors[:, 0])]
+    homes = (own[:, :-1] == anchors[:, :1]).argmax(axis=1)
+    positions = segments[problem.owner(anchors[:, 0]), homes]
+    return Solution(tuple(positions.tolist()), segments, objective, np.inf, homes=tuple(homes.tolist()))
 
 
 class Warm(NamedTuple):

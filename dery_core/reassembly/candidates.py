@@ -210,7 +210,16 @@ def candidates(
     seam: SeamStyle = SEAM_STYLES["default"],
     report: ProgressFn = silent,
 ) -> Candidates:
-    """Price every block of `partition` in one pass over the zoo's line graphs."""
+    """Price every block of `partition` in one pass over the zoo's line graphs.
+
+    DeryError when the partition was made with other weights of a model than the zoo's.
+    """
+    for name, weights in zip(partition.models, partition.weights, strict=True):
+        if weights and weights != zoo.weights_key(name):
+            raise DeryError(
+                f"{name} had other weights when this partition was made than it has in the zoo now: "
+                "make its similarity table and the partition anew."
+            )
     tick = Ticker("Costs", len(partition.models), "models", report)
     blocks = []
     for name, stages in zip(partition.models, partition.blocks, strict=True):
