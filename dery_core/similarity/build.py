@@ -61,15 +61,13 @@ def similarity_table(
             return SimilarityTable.load(path)
         except DeryError:
             pass  # damaged: measured again below
-    found = {
-        name: stored_record(record, len(images), workspace) for name, record in zip(names, keys, strict=True)
-    }
-    missing = [name for name in names if found[name] is None]
+    found = [stored_record(record, len(images), workspace) for record in keys]
     # Only what is still to run is counted: what lies on disk would make the estimate too rosy.
-    tick = Ticker("Features", len(missing) * len(images), "images", report)
+    missing = found.count(None) * len(images)
+    tick = Ticker("Features", missing, "images", report if missing else silent)
     records = [
-        found[name] or computed_record(zoo, name, images, record, workspace, comparison, memory, tick)
-        for name, record in zip(names, keys, strict=True)
+        record or computed_record(zoo, name, images, own, workspace, comparison, memory, tick)
+        for record, name, own in zip(found, names, keys, strict=True)
     ]
     pixels = pixel_record(images, probe_hash, workspace, comparison)
     values = _values(names, records, pixels, comparison, memory, report, workspace)

@@ -96,7 +96,8 @@ def record_key(zoo: Zoo, name: str, probe_hash: str, comparison: Comparison) -> 
 
 def _pooling(comparison: Comparison) -> tuple[object, ...]:
     # Pooled features are the same whatever is done with them; flattened ones are factors of a batch.
-    return ("mean",) if comparison.pooling == "mean" else ("flatten", comparison.batch)
+    flat = ("flatten", comparison.batch, comparison.definition.small_directions)
+    return ("mean",) if comparison.pooling == "mean" else flat
 
 
 def stored_record(key: str, images: int, workspace: Workspace) -> CutRecord | None:
@@ -135,12 +136,13 @@ def pixel_record(
     images: Tensor, probe_hash: str, workspace: Workspace, comparison: Comparison
 ) -> StoredFeatures:
     """The pictures themselves as features, every model's cut 0; of large ones what stands for them."""
-    path = _path(workspace, digest(_KIND, _VERSION, "pixels", comparison.batch, probe_hash))
+    exact = comparison.definition.small_directions
+    path = _path(workspace, digest(_KIND, _VERSION, "pixels", comparison.batch, exact, probe_hash))
     found = _stored(path, len(images))
     if found is None:
         parts = minibatches(len(images), comparison.batch)
         longest = max(len(images[part]) for part in parts)
-        features = [equivalent(images[part].flatten(1), longest) for part in parts]
+        features = [equivalent(images[part].flatten(1), longest, exact) for part in parts]
         _save(path, {}, [np.concatenate(features)])
         found = _stored(path, len(images))
     if found is None:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk, ssyrk
 from scipy.linalg.lapack import dpstrf
 from torch import Tensor, nn
 
 from dery_core.data import preprocess
 from dery_core.errors import DeryError
 from dery_core.similarity.comparison import Comparison
-from dery_core.similarity.gram import Floats
+from dery_core.similarity.gram import Centring, Floats
 from dery_core.similarity.matrix import MEMORY, minibatches
 from dery_core.units import quantity
 from dery_core.zoo import Layout, LineGraph, ZooModel, channel_means
@@ -69,7 +69,7 @@ def node_features(
     """
     device = _device()
     modules = [_on(node.module.eval(), device) for node in graph.nodes]
-    flat = comparison.pooling == "flatten"
+    flat, exact = comparison.pooling == "flatten", comparison.definition.small_directions
     parts = minibatches(len(images), comparison.batch if flat else None)
     longest = max(len(images[part]) for part in parts)
     groups = _groups(graph, longest, memory) if flat else [range(len(graph.nodes))]
@@ -93,7 +93,7 @@ def node_features(
                     ran %= len(groups)
                 for cut in group:
                     values = kept.pop(cut)
-                    found[cut].append(equivalent(values, longest) if flat else values.numpy())
+                    found[cut].append(equivalent(values, longest, exact) if flat else values.numpy())
     return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in found]
 
 
@@ -158,22 +158,22 @@ def pixel_features(images: Tensor) -> Features:
     return (images.flatten(1).float() / 255).numpy()
 
 
-def equivalent(features: Tensor, width: int) -> Features:
+def equivalent(features: Tensor, width: int, exact: bool = True) -> Features:
     """What has the same distances between its n rows as `features` (n, d), at most `width` ≥ n wide.
 
     Features that are narrower stay. Of wider ones it is a factor (n, width) of the centred Gram
-    matrix, which is summed up in float64 over some columns at a time.
+    matrix. Where it need not be `exact` that comes of float32 products, summed up in float64: right
+    to 1e-7 of its largest entry, which CKA can't tell from float64, and several times faster.
     """
-    images = len(features)
     if features.shape[1] <= width:
         return features.float().numpy()
-    gram, means = _centred_gram(features)
-    factor = np.zeros((images, width), np.float32)
+    gram, size = _centred_gram(features, exact)
+    factor = np.zeros((len(features), width), np.float32)
     variance = float(np.trace(gram))
-    if not math.isfinite(variance):
+    if not math.isfinite(size):
         return np.full_like(factor, np.nan)
     # Rounding of features that are the same for every image must not be taken for features.
-    if variance > torch.finfo(torch.float32).eps ** 2 * (variance + images * means):
+    if variance > torch.finfo(torch.float32).eps ** 2 * size:
         # Cholesky with pivots, as a centred Gram matrix has no full rank
         triangle, order, rank, _ = dpstrf(gram, lower=1)
         triangle = np.tril(triangle)
@@ -181,22 +181,27 @@ def equivalent(features: Tensor, width: int) -> Features:
     return factor
 
 
-def _centred_gram(features: Tensor) -> tuple[Floats, float]:
-    """Lower half of the centred Gram matrix (n, n) of features (n, d), and the sum of squared means."""
+def _centred_gram(features: Tensor, exact: bool) -> tuple[Floats, float]:
+    """Lower half of the centred Gram matrix (n, n) of features (n, d), and their sum of squares."""
     images, device = len(features), _device()
+    kind, syrk = (torch.float64, dsyrk) if exact else (torch.float32, ssyrk)
     gram = np.zeros((images, images), order="F")
     means = 0.0
     for columns in features.split(_COLUMNS, dim=1):
         columns = columns.to(device)
-        mean = columns.mean(dim=0, dtype=torch.float64)
-        exact = columns - mean  # float64, as the mean is
-        means += float(mean.square().sum())
+        mean = columns.mean(dim=0, dtype=kind)
+        centred = columns - mean
+        means += float(mean.square().sum(dtype=torch.float64))
         if device.type == "cpu":
             # half the products of a plain matrix product
-            gram = dsyrk(1, exact.numpy().T, beta=1, c=gram, trans=1, lower=1, overwrite_c=1)
+            gram += syrk(1, centred.numpy().T, trans=1, lower=1)
         else:
-            gram += (exact @ exact.T).cpu().numpy()
-    return gram, means
+            gram += (centred @ centred.T).cpu().numpy()
+    # Again, as a rounded mean leaves the same little in every image.
+    diagonal = np.diagonal(gram).copy()
+    lower = np.tril(gram)
+    Centring.of(lower.sum(axis=0) + lower.sum(axis=1) - diagonal, diagonal, unbiased=False)(gram, 0)
+    return gram, float(diagonal.sum()) + images * means
 
 
 @contextmanager

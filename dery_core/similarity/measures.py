@@ -32,13 +32,15 @@ class Measure:
     `grams` makes of some images of a cut the Gram matrices that are multiplied: one, or one for each
     side of the product; told whether the debiased form is wanted, which there is where `debiased`.
     `values` (M, M) makes the similarities of the products (M, M), or else `pair` compares two cuts'
-    centred features (n, d) of norm 1.
+    centred features (n, d) of norm 1. Where `small_directions` of little variance count for much,
+    features need all digits.
     """
 
     title: str
     sentence: str
     source: str
     debiased: bool = False
+    small_directions: bool = False
     grams: Callable[[Part, bool, Shelf], tuple[Gram, ...]] | None = None
     values: Callable[[Floats], Floats] = lambda products: products
     pair: Callable[[Floats, Floats], float] | None = None
@@ -134,6 +136,7 @@ MEASURES = {
         "The share of one layer's variance that a linear map from the other predicts, the mean of both "
         "directions; 1 throughout where features are as many as images.",
         "Kornblith et al. 2019",
+        small_directions=True,
         grams=_regression,
         values=_both_directions,
     ),
@@ -142,6 +145,7 @@ MEASURES = {
         "The mean squared canonical correlation of the directions that hold 99 % of each layer's variance, "
         "each counting the same; near 1 throughout where those are about as many as images.",
         "Raghu et al. 2017",
+        small_directions=True,
         grams=_svcca,
         values=_by_the_smaller,
     ),
@@ -150,6 +154,7 @@ MEASURES = {
         "How closely the best rotation brings one layer onto the other; directions of small variance count "
         "more than in CKA.",
         "Ding et al. 2021, Williams et al. 2021",
+        small_directions=True,
         pair=_nuclear_norm,
     ),
 }

@@ -201,7 +201,7 @@ def test_whole_activations_are_other_features_and_each_batch_size_has_its_own(
         similarity_table(zoo, ["b", "a"], PROBE, workspace, comparison)
         assert built == ["a", "b"]
         built.clear()
-    similarity_table(zoo, ["a", "b"], PROBE, workspace, Comparison("svcca", pooling="flatten"))
+    similarity_table(zoo, ["a", "b"], PROBE, workspace, Comparison("rbf-cka", pooling="flatten"))
     assert built == []
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dery_core.data import preprocess
 from dery_core.errors import DeryError
-from dery_core.similarity import Comparison, cut_features
+from dery_core.similarity import Comparison, cut_features, similarity_matrix
 from dery_core.similarity.features import equivalent, node_features
 from dery_core.zoo import LineGraph, ZooModel, line_graph
 
@@ -153,10 +153,23 @@ def test_an_activation_that_does_not_fit_is_named(
         cut_features(tiny_graph(0), tiny_model("a"), images, comparison=FLAT, memory=10_000)
 
 
-def test_activations_that_never_change_are_not_told_by_their_rounding() -> None:
+@pytest.mark.parametrize("exact", [True, False])
+def test_activations_that_never_change_are_not_told_by_their_rounding(exact: bool) -> None:
     noise = 1e-8 * torch.randn(10, 5000, generator=torch.Generator().manual_seed(0))
-    assert not equivalent((1 + noise).float(), 10).any()
-    assert np.isnan(equivalent(torch.full((10, 5000), torch.inf), 10)).all()
+    assert not equivalent((1 + noise).float(), 10, exact).any()
+    assert np.isnan(equivalent(torch.full((10, 5000), torch.inf), 10, exact)).all()
+
+
+@pytest.mark.parametrize(("exact", "tolerance"), [(True, 1e-8), (False, 1e-6)])
+def test_whole_activations_keep_their_digits_beside_a_large_mean(exact: bool, tolerance: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shared = torch.randn(50, 5, generator=generator) @ torch.randn(5, 30_000, generator=generator)
+    first, second = (1e4 + shared + 2 * torch.randn(50, 30_000, generator=generator) for _ in range(2))
+    whole = [first.numpy(), second.numpy()]
+    factors = [equivalent(features, 50, exact) for features in (first, second)]
+    for comparison in (Comparison(), Comparison(unbiased=True), Comparison("rbf-cka")):
+        expected = similarity_matrix(whole, comparison)[0, 1]
+        assert similarity_matrix(factors, comparison)[0, 1] == pytest.approx(expected, abs=tolerance)
 
 
 class SecondFirst(nn.Module):
