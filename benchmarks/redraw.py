@@ -55,41 +55,42 @@ def main() -> int:
         return 2
     if args.serve:
         return serve(load(paths[0]), args.serve)
-    print(f"Milliseconds, one thread; an answer may take {1000 * steps.ANSWER_SECONDS:.0f} ms of search.")
     print(
-        f"{'table':<12} {'variant':<7} {'what':<30} {'count':>5} {'p50':>6} {'p95':>6} {'max':>6}"
-        f" {'proved':>7}"
+        f"Milliseconds, numpy on one thread; {1000 * steps.ANSWER_SECONDS:.0f} ms of search an answer; "
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+    )
+    print(f"{'':<50} {'elapsed':>20} {'CPU':>20}")
+    print(
+        f"{'table':<12} {'variant':<7} {'what':<23} {'count':>5}" + 2 * f" {'p50':>6} {'p95':>6} {'max':>6}"
     )
     for path in paths:
         table = load(path)
         for variant in VARIANTS:
-            answers = list(engine(table, variant))
-            proved = sum(answer.proved for _, answer in answers)
-            line(path, variant, "engine", [ms for ms, _ in answers], f"{proved}/{len(answers)}")
-            line(path, variant, "page, its script", list(page(table, variant)))
+            times = list(engine(table, variant))
+            proved = sum(answer.proved for *_, answer in times)
+            line(path, variant, "engine", [t[0] for t in times], [t[1] for t in times])
+            line(path, variant, "page's script", list(page(table, variant)))
             if args.browser:
-                line(path, variant, "page, key press to picture", browser(path, variant))
+                line(path, variant, "key press to picture", browser(path, variant))
+            print(f"{path.stem:<12} {variant:<7} proved at once: {proved} of {len(times)}", flush=True)
     return 0
 
 
-def line(path: Path, variant: str, what: str, times: list[float], proved: str = "") -> None:
-    p50, p95 = np.percentile(times, [50, 95])
-    print(
-        f"{path.stem:<12} {variant:<7} {what:<30} {len(times):>5} {p50:>6.0f} {p95:>6.0f} {max(times):>6.0f}"
-        f" {proved:>7}",
-        flush=True,
-    )
+def line(path: Path, variant: str, what: str, *measured: list[float]) -> None:
+    figures = [f" {value:>6.0f}" for times in measured for value in np.percentile(times, [50, 95, 100])]
+    print(f"{path.stem:<12} {variant:<7} {what:<23} {len(measured[0]):>5}" + "".join(figures), flush=True)
 
 
-def engine(table: SimilarityTable, variant: Variant) -> Iterator[tuple[float, Partition]]:
-    """Milliseconds and answer at every place of the walk, each from the one before."""
+def engine(table: SimilarityTable, variant: Variant) -> Iterator[tuple[float, float, Partition]]:
+    """Milliseconds elapsed, milliseconds of CPU and answer at every place of the walk, each from the one
+    before."""
     answer = None
     for k, epsilon in walk():
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         answer = solve_partition(
             table, k, epsilon, "params", variant=variant, warm=answer, max_seconds=steps.ANSWER_SECONDS
         )
-        yield 1000 * (time.perf_counter() - begun), answer
+        yield 1000 * (time.perf_counter() - begun), 1000 * (time.process_time() - used), answer
 
 
 def walk() -> Iterator[tuple[int, float]]:
@@ -101,8 +102,8 @@ def walk() -> Iterator[tuple[int, float]]:
 
 
 def page(table: SimilarityTable, variant: Variant) -> Iterator[float]:
-    """Milliseconds of the page's script at every place of the walk, the engine's included; what was
-    proved in the background is forgotten before each, so that no answer was known."""
+    """Milliseconds of the page's script at every place of the walk, the engine's and the figure's included,
+    while what was answered before is being proved in the background."""
     from streamlit.testing.v1 import AppTest
 
     with tempfile.TemporaryDirectory() as home:
@@ -140,7 +141,7 @@ def browser(path: Path, variant: Variant) -> list[float]:
         tab = chromium.new_page(viewport={"width": 1440, "height": 1000})
         tab.goto(f"http://localhost:{PORT}/partition?members={members}&variant={variant}&k={low}")
         tab.wait_for_function(DRAWN, arg=low, timeout=60_000)
-        tab.locator(".st-key-k [role=slider]").focus()
+        tab.locator(".st-key-k input[type=range]").focus()
         times = []
         pressed = [("ArrowRight", k) for k in range(low + 1, high + 1)]
         pressed += [("ArrowLeft", k) for k in range(high - 1, low - 1, -1)]

@@ -67,8 +67,9 @@ with one_sentence():
     )
     answer = result_of(*steps.partition(names, how), title="Placing the cuts")
     proving, proof_key = steps.proof(names, how)
-    partition = proving.value() if proving.succeeded else answer
-    proof_line(proving, proof_key, partition)
+    ended = proving.succeeded
+    partition = proving.value() if ended else answer
+    proof_line(proving, proof_key, partition, ended)
 
     view = st.segmented_control(
         "Show",
@@ -87,8 +88,10 @@ with one_sentence():
     else:
         bars_view(blocks, partition)
 
-    with st.expander("All blocks", icon=":material/table:"):
-        st.dataframe(
+    listing = st.expander("All blocks", icon=":material/table:", key="all_blocks", on_change="rerun")
+    # A table takes as long to draw as the figure: only who opens it waits for it.
+    if listing.open:
+        listing.dataframe(
             counted(blocks.assign(stage=blocks["stage"] + 1, set=blocks["set"] + 1)[TABLED]),
             hide_index=True,
             key="block_table",

@@ -23,6 +23,8 @@ ROW, NARROWEST, HIGHEST = 58, 27, 780
 DENSE = 34
 # Up to as many blocks have their names beside the heatmap.
 NAMED = 36
+# Part of the blocks below which a set has no name beside it.
+NARROW = 0.05
 
 
 def partition_bars(blocks: pd.DataFrame, size: "SizeMeasure", numbered: bool = False) -> go.Figure:
@@ -115,8 +117,12 @@ def block_heatmap(
         hovertemplate="%{x}: anchor of its set<extra></extra>",
         showlegend=False,
     )
-    numbers = [sets[int(begin + 0.5)] + 1 for begin in edges[:-1]]
-    by_set = {"tickvals": ((edges[:-1] + edges[1:]) / 2).tolist(), "ticktext": [f"Set {n}" for n in numbers]}
+    # The names of neighbours that are both narrow would run into each other.
+    named = [
+        f"Set {sets[int(begin + 0.5)] + 1}" if end - begin >= NARROW * count else ""
+        for begin, end in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    by_set = {"tickvals": ((edges[:-1] + edges[1:]) / 2).tolist(), "ticktext": named}
     by_block = {"tickvals": list(range(count)), "ticktext": list(labels)}
     styled(figure, height=HIGHEST - 60)
     figure.update_xaxes(type="category", **by_set, showgrid=False, constrain="domain", constraintoward="left")

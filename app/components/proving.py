@@ -24,12 +24,13 @@ def settled_blocks(names: tuple[str, ...]) -> Partition | None:
     )
 
 
-def proof_line(task: Work[Partition], key: Hashable, partition: Partition) -> None:
+def proof_line(task: Work[Partition], key: Hashable, partition: Partition, ended: bool) -> None:
     """What is known of `partition`, in one line: proved, or how far it may be from the best possible.
 
-    Until `task`, its proof, has ended, the line says that it goes on, with a button that ends it.
+    Where `task`, its proof, hadn't `ended`, the line says that it goes on, with a button that ends it; the
+    page is drawn anew when it has.
     """
-    if not task.finished:
+    if not ended:
         _going_on(task, key, partition)
     elif partition.proved:
         st.markdown(f":material/verified: {spoken_proof(partition)}")

@@ -1,7 +1,7 @@
 """Colours: the same for a model everywhere, and apart for every kind of eye."""
 
 import tomllib
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,13 @@ def test_more_models_than_colours_begin_again() -> None:
     assert model_colour("16", names) == MODEL_COLOURS[0]
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 8])
+@pytest.mark.parametrize("eye", EYES)
+def test_neighbouring_sets_are_not_alike_to_any_eye(eye: str) -> None:
+    seen = [oklab(colour, eye) for colour in set_colours(12)]
+    assert min(np.linalg.norm(a - b) for a, b in pairwise(seen)) > 0.05
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8, 12])
 def test_sets_go_from_dark_to_light(count: int) -> None:
     shades = [luminance(colour) for colour in set_colours(count)]
     assert len(shades) == count
@@ -72,7 +78,7 @@ def test_sets_go_from_dark_to_light(count: int) -> None:
     assert len(set(shades)) == count
 
 
-@pytest.mark.parametrize("colour", [*MODEL_COLOURS, *set_colours(8)])
+@pytest.mark.parametrize("colour", [*MODEL_COLOURS, *set_colours(8), *set_colours(12)])
 def test_text_on_a_block_can_be_read(colour: str) -> None:
     # WCAG asks 4.5 for small text.
     assert contrast(text_on(colour), colour) >= 4.5

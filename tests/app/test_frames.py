@@ -1,14 +1,16 @@
 """Frames: the engine's values line by line."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from app.frames import RUN_COLUMNS, block_frame, counted, joined, run_frame
+from app.frames import RUN_COLUMNS, block_frame, block_names, counted, joined, moved, run_frame, set_frame
 from dery_core.jobs.status import RunStatus
-from dery_core.partition import Block, Partition
+from dery_core.partition import Block, BlockTable, Partition
 from dery_core.training import Result, RunSpec
 from dery_core.zoo import ZooModel
 
@@ -59,6 +61,46 @@ def test_the_shares_of_a_model_fill_it() -> None:
 def test_anchors_are_marked_once_a_set() -> None:
     frame = block_frame(PARTITION, INDEX)
     assert list(frame["anchor"]) == [True, False, False, True]
+
+
+def test_a_block_stands_in_its_own_set_whatever_its_stage() -> None:
+    free = dataclasses.replace(
+        PARTITION, variant="free", sets=((1, 0), (0, 0)), anchors=PARTITION.anchors[::-1]
+    )
+    frame = block_frame(free, INDEX)
+    assert list(frame["set"]) == [1, 0, 0, 0]
+    assert list(frame["anchor"]) == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("sets", "count"),
+    [
+        (((0, 1), (0, 1)), 0),
+        # Sets may be numbered in any order.
+        (((1, 0), (1, 0)), 0),
+        (((0, 1), (0, 0)), 1),
+        (((0, 0), (0, 0)), 2),
+    ],
+)
+def test_moved_blocks_are_those_outside_the_set_of_their_stage(sets: Any, count: int) -> None:
+    assert moved(dataclasses.replace(PARTITION, sets=sets)) == count
+
+
+def test_rows_of_the_block_table_are_named_by_model_and_stage() -> None:
+    blocks = tuple(block for row in PARTITION.blocks for block in row)
+    table = BlockTable(np.zeros((4, 4)), blocks, (0, 1, 0, 1))
+    names, anchors = block_names(PARTITION, table)
+    assert names == ["a · block 1", "a · block 2", "b · block 1", "b · block 2"]
+    assert anchors == [0, 3]
+
+
+def test_a_set_is_compared_within_without_the_diagonal_and_across() -> None:
+    values = np.array([[2, 1.5, 0.2], [1.5, 2, 0.4], [0.2, 0.4, 2]])
+    blocks = tuple(block for row in PARTITION.blocks for block in row)[:3]
+    frame = set_frame(BlockTable(values, blocks, (0, 0, 1)))
+    assert list(frame["within"])[0] == pytest.approx(1.5)
+    assert np.isnan(list(frame["within"])[1]), "one block has no other to be compared with"
+    assert list(frame["across"]) == pytest.approx([0.3, 0.3])
 
 
 def test_no_runs_make_an_empty_frame_with_all_columns() -> None:

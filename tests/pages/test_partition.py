@@ -1,12 +1,33 @@
 """Partition: bars, bound, and what to do when K is too large."""
 
+import dataclasses
+import threading
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
+
+from app import steps, work
+from dery_core.partition import Partition
+from dery_core.progress import Progress
 
 Open = Callable[..., AppTest]
 Told = Callable[[AppTest], str]
 BOTH = "toy_resnet,toy_vit"
+
+
+def blocks(app: AppTest) -> Any:
+    """The table of all blocks, opened."""
+    app.session_state["all_blocks"] = True
+    return app.run().dataframe[0].value
+
+
+def proof(app: AppTest) -> work.Work[Any]:
+    """The proof that goes on for this visitor."""
+    found = work.find(app.session_state[steps._PROVING])
+    assert found is not None
+    return found
 
 
 def test_blocks_bound_and_table_are_shown(open_page: Open, told: Told) -> None:
@@ -15,14 +36,14 @@ def test_blocks_bound_and_table_are_shown(open_page: Open, told: Told) -> None:
     assert app.slider(key="k").value == 3
     assert "Proved optimal" in told(app)
     assert "Mean similarity to the anchor: set 1 **" in told(app)
-    assert len(app.dataframe[0].value) == 2 * 3
+    assert len(blocks(app)) == 2 * 3
     assert "15 to 30 seconds" in told(app)
 
 
 def test_moving_k_changes_the_blocks_and_the_url(open_page: Open) -> None:
     app = open_page("partition", members=BOTH, k="3")
     app.slider(key="k").set_value(2).run()
-    assert len(app.dataframe[0].value) == 2 * 2
+    assert len(blocks(app)) == 2 * 2
     assert app.query_params["k"] == "2"
 
 
@@ -33,7 +54,7 @@ def test_k_larger_than_a_network_is_one_sentence_and_the_sliders_stay(open_page:
     assert "toy_" in app.error[0].value
     app.slider(key="k").set_value(3).run()
     assert not app.error
-    assert len(app.dataframe[0].value) == 2 * 3
+    assert len(blocks(app)) == 2 * 3
 
 
 def test_what_the_url_cannot_mean_is_ignored(open_page: Open) -> None:
@@ -49,3 +70,59 @@ def test_settings_stay_when_the_page_is_left(open_page: Open) -> None:
     app.switch_page("../pages/zoo.py").run()
     app.switch_page("../pages/partition.py").run()
     assert app.slider(key="k").value == 2
+
+
+def test_the_view_and_the_variant_of_the_address_are_shown(open_page: Open, told: Told) -> None:
+    app = open_page("partition", members=BOTH, k="3", variant="free", blocks="alike")
+    assert not app.exception
+    assert "Two blocks of one set have S" in told(app)
+    assert "wherever in their networks" in told(app)
+    app.segmented_control(key="blocks").set_value("bars").run()
+    assert "Nothing forces blocks into the set of their stage" in told(app)
+    assert "blocks" not in app.query_params
+    app.segmented_control(key="variant").set_value("staged").run()
+    assert "Nothing forces blocks" not in told(app)
+    assert "variant" not in app.query_params
+
+
+def test_the_view_of_the_proof_shows_objective_and_bound(open_page: Open) -> None:
+    app = open_page("partition", members=BOTH, k="3", blocks="proof")
+    objective, bound, gap = (metric.value for metric in app.metric)
+    assert float(objective) == pytest.approx(float(bound), abs=1e-3)
+    assert gap == "proved optimal"
+
+
+def test_where_every_limit_was_widened_it_is_said_by_how_much(open_page: Open, told: Told) -> None:
+    said = told(open_page("partition", members=BOTH, k="3", epsilon="0"))
+    assert "No network has 3 blocks below 1 times the mean block (ε = 0)" in said
+    assert "a smaller ε would change nothing" in said
+
+
+def test_an_answer_is_shown_while_its_proof_goes_on_and_hybrids_wait_for_it(
+    open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, solve = threading.Event(), steps.solve_partition
+
+    def slow(*given: Any, max_seconds: float, report: Any, **others: Any) -> Partition:
+        found = solve(*given, max_seconds=10, report=report, **others)
+        if max_seconds == steps.ANSWER_SECONDS:
+            return dataclasses.replace(found, upper_bound=2 * found.objective)
+        while not go.wait(0.05):
+            report(Progress("Partition", 0, 1, "nodes", 0.0))
+        return found
+
+    monkeypatch.setattr(steps, "solve_partition", slow)
+    app = open_page("partition", members=BOTH, k="2", epsilon="0.45")
+    assert "At most 50 % below the best possible" in told(app)
+    assert "Still proving" in told(app)
+    monkeypatch.setattr("app.components.waiting.PATIENCE_SECONDS", 0.2)
+    app.switch_page("../pages/reassemble.py").run()
+    assert "Proving that no other blocks are better" in told(app)
+    app.button(key="stop_work").click().run()
+    assert proof(app).wait(60)
+    go.set()
+    app.switch_page("../pages/partition.py").run()
+    assert "At most 50 % below" in told(app), "what a visitor ended doesn't go on by itself"
+    app.button(key="go_on").click().run()
+    assert proof(app).wait(60)
+    assert "Proved optimal" in told(app.run())

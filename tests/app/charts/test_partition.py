@@ -1,8 +1,10 @@
 """Bars of blocks: places, colours and marks."""
 
+import numpy as np
 import pandas as pd
+import pytest
 
-from app.charts.partition import partition_bars
+from app.charts.partition import block_heatmap, partition_bars, set_contrast
 from app.colours import set_colours
 
 BLOCKS = pd.DataFrame(
@@ -64,3 +66,32 @@ def test_hovering_tells_what_a_block_holds() -> None:
 
 def test_the_axis_names_the_size_that_was_counted() -> None:
     assert "MACs" in partition_bars(BLOCKS, "macs").layout.xaxis.title.text
+
+
+@pytest.mark.parametrize("count", [4, 15, 30])
+def test_bars_of_many_networks_fit_a_screen(count: int) -> None:
+    blocks = pd.concat([BLOCKS[:2].assign(model=str(number)) for number in range(count)])
+    assert 200 < partition_bars(blocks, "params").layout.height < 1000
+
+
+def test_every_set_is_outlined_and_every_anchor_starred() -> None:
+    labels = ["a · 1", "b · 1", "a · 2", "b · 2", "b · 3"]
+    figure = block_heatmap(np.eye(5) * 2, labels, (0, 0, 1, 1, 1), [1, 2])
+    assert [(shape.x0, shape.x1) for shape in figure.layout.shapes] == [(-0.5, 1.5), (1.5, 4.5)]
+    assert list(figure.data[1].x) == list(figure.data[1].y) == ["b · 1", "a · 2"]
+    assert list(figure.data[0].y) == labels
+
+
+def test_names_of_narrow_sets_that_would_meet_are_left_out() -> None:
+    sets = [0] * 60 + [1] + [2] + [3] * 60
+    figure = block_heatmap(np.zeros((122, 122)), [str(i) for i in range(122)], sets, [0])
+    assert list(figure.layout.xaxis.ticktext) == ["Set 1", "", "", "Set 4"]
+
+
+def test_a_set_of_one_block_is_shown_by_what_it_is_not() -> None:
+    sets = pd.DataFrame({"set": [0, 1], "within": [1.5, np.nan], "across": [0.3, 0.4]})
+    figure = set_contrast(sets)
+    across, within = figure.data[-2:]
+    assert list(across.x) == [0.3, 0.4]
+    assert list(within.y) == ["Set 1", "Set 2"]
+    assert list(within.marker.color) == set_colours(2)
