@@ -84,3 +84,90 @@ def test_optimum_of_noise_equals_brute_force(arrays: Callable[..., Any], seed: i
     found = solved(made, 3, 0.8)
     assert found.objective == pytest.approx(brute_force(made, 3, 0.8), abs=1e-9)
     assert found.proved
+
+
+def test_bound_is_never_below_the_optimum_however_short_the_search(arrays: Callable[..., Any]) -> None:
+    made = noisy(arrays((5, 4, 5)), 1)
+    problem = build_problem(made.similarity, made.model, made.cut, made.size, 3, 0.8, made.names)
+    optimum = brute_force(made, 3, 0.8)
+    for limit in ({"max_nodes": 1}, {"max_nodes": 3}, {"max_seconds": 0.0}):
+        found = solve_free(problem, **limit)
+        assert found.objective <= optimum + 1e-9
+        assert found.upper_bound >= optimum - 1e-9
+    assert solve_free(problem, max_seconds=0.0).upper_bound > optimum + 1e-3  # or this shows nothing
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_free_is_never_worse_than_staged(arrays: Callable[..., Any], seed: int) -> None:
+    made = arrays((6, 8, 9, 7), seed)
+    problem = build_problem(made.similarity, made.model, made.cut, made.size, 3, 0.5, made.names)
+    assert solve_free(problem).objective >= solve(problem).objective - 1e-9
+
+
+def check(found: Partition, made: Any) -> None:
+    """What holds for every answer."""
+    sim = made.similarity
+
+    def rows(block: Any) -> tuple[int, int]:
+        first = int(np.flatnonzero(made.model == made.names.index(block.model))[0])
+        return first + block.start, first + block.end
+
+    anchors = [rows(anchor) for anchor in found.anchors]
+    assert found.objective == pytest.approx(sum(map(sum, found.similarity)), abs=1e-9)
+    assert found.objective <= found.upper_bound
+    assert {j for sets in found.sets for j in sets} == set(range(found.k))
+    for i, (blocks, sets, likes) in enumerate(zip(found.blocks, found.sets, found.similarity, strict=True)):
+        cumulative = made.cumulative(i)
+        limit = size_windows(cumulative, found.k, found.epsilon).limit
+        assert blocks[0].start == 0
+        assert blocks[-1].end == len(cumulative) - 1
+        assert all(a.end == b.start for a, b in itertools.pairwise(blocks))
+        for block, j, like in zip(blocks, sets, likes, strict=True):
+            assert cumulative[block.end] - cumulative[block.start] < limit
+            a, b = rows(block)
+            likeness = [sim[a, c] + sim[b, d] for c, d in anchors]
+            assert like == pytest.approx(likeness[j]) == pytest.approx(max(likeness))
+    for j, anchor in enumerate(found.anchors):
+        owner = made.names.index(anchor.model)
+        assert found.sets[owner][found.blocks[owner].index(anchor)] == j
+
+
+@pytest.mark.parametrize(("k", "epsilon"), [(2, 0.0), (3, 0.2), (4, 1.0)])
+def test_answer_is_a_partition_with_every_block_in_the_set_it_is_most_like(
+    arrays: Callable[..., Any], k: int, epsilon: float
+) -> None:
+    made = arrays((6, 8, 5, 7), 1)
+    check(solved(made, k, epsilon), made)
+
+
+def test_copies_of_one_network_agree_everywhere_and_no_set_is_empty(arrays: Callable[..., Any]) -> None:
+    one = arrays((6,))
+    same = type(one)(
+        np.tile(one.similarity, (3, 3)),
+        np.repeat(np.arange(3), 7),
+        np.tile(one.cut, 3),
+        np.tile(one.size, 3),
+        ("x", "y", "z"),
+    )
+    found = solved(same, 3, 0.5)
+    assert found.objective == pytest.approx(2 * 3 * 3)
+    check(found, same)
+
+
+def test_same_input_gives_the_same_answer(arrays: Callable[..., Any]) -> None:
+    assert solved(arrays((6, 8, 9)), 3, 0.4) == solved(arrays((6, 8, 9)), 3, 0.4)
+
+
+@pytest.mark.parametrize("name", ["zoo8", "zoo30", "zoo30_macs", "zoo30_wide", "zoo100"])
+def test_bench_tables_are_met_by_the_heuristic_at_most(arrays: Callable[..., Any], name: str) -> None:
+    if not BENCH.is_dir():
+        pytest.skip("../shared/bench/partition is not here")
+    reference = json.loads((BENCH / "reference.json").read_text())[name]
+    with np.load(BENCH / f"{name}.npz") as file:
+        made = type(arrays((4, 4)))(
+            *(file[key].astype(np.float64) for key in ("cka", "model", "cut", "cum_size")),
+            tuple(map(str, file["names"])),
+        )
+    found = solved(made, reference["K"], reference["eps"], max_seconds=0.5)
+    assert found.objective >= reference["heuristic_free"]
+    check(found, made)
