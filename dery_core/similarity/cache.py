@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from dery_core.errors import DeryError
+from dery_core.errors import DeryError, first_line
 from dery_core.files import atomic_path, digest
 from dery_core.similarity.comparison import Comparison
 from dery_core.similarity.features import Features, Tick, equivalent, node_features
@@ -35,8 +35,11 @@ class StoredFeatures:
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         # Opened each time: pages that stay mapped would count as the process's memory.
-        with safe_open(self.path, "numpy") as file:
-            return np.asarray(file.get_slice(self.name)[slice(*rows.indices(self.shape[0]))])
+        try:
+            with safe_open(self.path, "numpy") as file:
+                return np.asarray(file.get_slice(self.name)[slice(*rows.indices(self.shape[0]))])
+        except (OSError, SafetensorError) as error:
+            raise DeryError(f"{self.path} can't be read any more: compare the networks again.") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,10 @@ class CutRecord:
 def _save(path: Path, meta: Mapping[str, Any], features: list[Features]) -> None:
     tensors = {str(i): np.ascontiguousarray(feature) for i, feature in enumerate(features)}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"kind": _KIND, "record": json.dumps(meta)})
+        try:
+            save_file(tensors, temporary, {"kind": _KIND, "record": json.dumps(meta)})
+        except SafetensorError as error:  # a full disk, as the folder could be written
+            raise OSError(first_line(error)) from error
 
 
 def _stored(path: Path, images: int) -> tuple[dict[str, Any], tuple[StoredFeatures, ...]] | None:

@@ -20,9 +20,12 @@ MEMORY = 2**30
 """Bytes that a comparison may take unless told otherwise."""
 
 _PLAIN = Comparison()
-_BLOCKS = 8
 _FLOAT = 8
+_BLOCKS = 8
+"""Blocks of rows at least, so that little is multiplied on both sides of the diagonal."""
+
 _NOTHING = 1e-24
+"""Squared norm of a Gram matrix of features of norm 1 that is rounding alone."""
 
 
 def similarity_matrix(
@@ -84,10 +87,14 @@ def minibatches(images: int, batch: int | None) -> tuple[slice, ...]:
 
 @contextmanager
 def _folder(parent: Path | None) -> Iterator[Path]:
-    if parent is not None:
-        parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="comparison-", dir=parent) as name:
-        yield Path(name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="comparison-", dir=parent) as name:
+            yield Path(name)
+    except OSError as error:
+        raise DeryError(
+            f"What is compared doesn't fit into memory, nor into {parent or tempfile.gettempdir()} "
+            f"({error.strerror or error}): free some space or allow more memory."
+        ) from error
 
 
 def _stacked(cuts: Sequence[Cut], comparison: Comparison, memory: int, tick: Ticker, folder: Path) -> Floats:
@@ -107,7 +114,7 @@ def _stacked(cuts: Sequence[Cut], comparison: Comparison, memory: int, tick: Tic
             grams.append(measure.grams(cut.part(rows, keep), comparison.unbiased, shelf))
             tick()
         stack = room - shelf.used - keep * held
-        # one minibatch as heavy as another, image for image the same estimate
+        # HSIC without bias is the product over n (n - 3); every minibatch's counts the same
         weight = longest * (longest - 3) / (images * (images - 3))
         products += weight * _product(grams, images, stack, tick)
     for cut, square in zip(cuts, np.diagonal(products), strict=True):

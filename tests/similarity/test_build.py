@@ -132,6 +132,18 @@ def test_damaged_files_are_computed_again(
     assert built == []
 
 
+def test_features_that_vanish_while_they_are_compared_are_named(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    def vanish(progress: Progress) -> None:
+        if progress.step == "Comparison":
+            for path in workspace.features.iterdir():
+                path.unlink()
+
+    with pytest.raises(DeryError, match="can't be read any more: compare the networks again"):
+        similarity_table(zoo, ["a", "b"], PROBE, workspace, report=vanish)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -381,6 +381,11 @@ def test_too_little_memory_says_how_much_is_needed() -> None:
         similarity_matrix(made_features(), memory=10_000)
 
 
+def test_a_scratch_folder_that_can_not_be_written_is_named() -> None:
+    with pytest.raises(DeryError, match="nor into /dev/null/x .* allow more memory"):
+        similarity_matrix(made_features(), scratch=Path("/dev/null/x"))
+
+
 def test_images_equally_far_apart_say_nothing_unbiased() -> None:
     with pytest.raises(DeryError, match="culprit places all images equally far apart"):
         similarity_matrix(
