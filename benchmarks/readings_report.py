@@ -13,6 +13,7 @@ from dery_core.zoo import SizeMeasure
 
 KS, EPSILON = (3, 4, 6), 0.2
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
+NAMES = {"params": "parameters", "macs": "MACs", "nodes": "nodes"}
 HOLDS, PARTLY = 0.95, 0.8
 
 INTRODUCTION = """# Two readings of a partition
@@ -27,10 +28,11 @@ block choose its set. *In its stage's set*: the share of blocks in the set that 
 where sets and stages are matched one to one as well as they can be. *One in every set*: the share of
 networks with a block in each set. *Own anchor*: the share of blocks whose set has an anchor from their own
 network, which a staged partition keeps at one block of each set. We say that the reading *holds* from
-{holds:.0%} of the blocks on, *partly* from {partly:.0%}, and that it *doesn't* below. Two controls, mean of
-{shuffles} draws: *cuts shuffled*, every network's cuts (but the picture it begins with) in random order,
-which leaves all likenesses and takes depth away; *images shuffled*, every network on the same images in an
-order of its own, which takes all likeness between networks away and leaves sizes and the choice of anchors.
+{holds:.0f} % of the blocks on, *partly* from {partly:.0f} %, and that it *doesn't* below. Two controls,
+mean of {shuffles} draws: *cuts shuffled*, every network's cuts (but the picture it begins with) in random
+order, which leaves all likenesses and takes depth away; *images shuffled*, every network on the same images
+in an order of its own, which takes all likeness between networks away and leaves sizes and the choice of
+anchors.
 
 **2. How much does it change the answer whether size means parameters, MACs or nodes?** The staged variant,
 which the app uses, solved with each. *Same cuts*: share of the K - 1 inner cuts a network that are the
@@ -91,9 +93,45 @@ class Part(NamedTuple):
 
 def document(parts: Iterable[Sequence[object]], images: int, shuffles: int, seconds: float) -> str:
     text = INTRODUCTION.format(
-        images=images, epsilon=EPSILON, seconds=seconds, holds=HOLDS, partly=PARTLY, shuffles=shuffles
+        images=images,
+        epsilon=EPSILON,
+        seconds=seconds,
+        holds=100 * HOLDS,
+        partly=100 * PARTLY,
+        shuffles=shuffles,
     )
-    return "\n".join([text, *(section(Part(*part)) for part in parts)])  # type: ignore[arg-type]
+    measured = [Part(*part) for part in parts]  # type: ignore[arg-type]
+    return "\n".join([text, short(measured), *map(section, measured)])
+
+
+def short(parts: Sequence[Part]) -> str:
+    """What holds and what doesn't, in a few sentences."""
+    lines = ["## In short\n"]
+    for part in parts:
+        name = f"- {part.title.capitalize()} zoo"
+        cases = [(k, size) for k in KS for size in SIZES]
+        shares = np.array([part.mean("zoo", k, size, "matched") for k, size in cases])
+        control = np.array([part.mean("cuts", k, size, "matched") for k, size in cases])
+        good = [f"K = {k} by {NAMES[size]}" for (k, size), s in zip(cases, shares, strict=True) if s >= HOLDS]
+        lines.append(
+            f"{name}: sets follow the stage index in {len(good)} of {len(cases)} cases"
+            + (f" ({', '.join(good)})" if good else "")
+            + f". On average {percent(shares.mean())} % of the blocks are in their stage's set, and "
+            f"{percent(control.mean())} % where cuts are shuffled. "
+            + (
+                'So "stage k is set k" is imposed by the staged variant, not found.'
+                if 2 * len(good) < len(cases)
+                else 'So "stage k is set k" is mostly what the tables ask for.'
+            )
+        )
+        rand = {title: [d.rand for pair, _, d in part.differences if pair == title] for title in size_pairs()}
+        means = ", ".join(f"{in_words(title)} {np.mean(values):.2f}" for title, values in rand.items())
+        lines.append(f"{name}: adjusted Rand index of partitions by two sizes, mean over K: {means}.")
+    return "\n".join(lines) + "\n"
+
+
+def in_words(pair: str) -> str:
+    return " ".join(NAMES.get(word, word) for word in pair.split())
 
 
 def section(part: Part) -> str:
@@ -123,8 +161,8 @@ def first_sentences(part: Part) -> str:
         shuffled = [part.mean("cuts", k, size, "matched") for k in KS]
         apart = [part.mean("images", k, size, "matched") for k in KS]
         lines.append(
-            f"- By {size} the reading {verdict(shares)}: {percents(shares)} % of the blocks are in their "
-            f"stage's set for K = {', '.join(map(str, KS))}, against {percents(shuffled)} % with cuts "
+            f"- By {NAMES[size]} the reading {verdict(shares)}: {percents(shares)} % of the blocks are in "
+            f"their stage's set for K = {', '.join(map(str, KS))}, against {percents(shuffled)} % with cuts "
             f"shuffled and {percents(apart)} % with images shuffled; "
             f"{percents([part.mean('zoo', k, size, 'whole') for k in KS])} % of the networks have one block "
             "in every set."
@@ -171,20 +209,27 @@ def first_table(part: Part) -> str:
     rows = []
     for k in KS:
         for size in SIZES:
-            row = [str(k), size]
-            for title in ("zoo", "cuts", "images"):
-                row += [percent(part.mean(title, k, size, field)) for field in ("matched", "whole", "kin")]
             found = part.of("zoo", k, size)[0]
+            shares = [percent(getattr(found, name)) for name in ("matched", "whole", "kin")]
             stages = " ".join(percent(share) for share in found.by_stage)
-            rows.append([*row, stages, f"{100 * found.edge:.2f}", f"{100 * found.gap:.2f}"])
-    shown = ["in its stage's set %", "one in every set %", "own anchor %"]
-    controls = [
-        f"{control}: {what}" if i == 0 else what
-        for control in ("cuts shuffled", "images shuffled")
-        for i, what in enumerate(shown)
+            cuts = percent(part.mean("cuts", k, size, "matched"))
+            images = [percent(part.mean("images", k, size, name)) for name in ("matched", "kin")]
+            ends = [f"{100 * found.edge:.1f}", f"{100 * found.gap:.2f}"]
+            rows.append([str(k), NAMES[size], shares[0], stages, *shares[1:], cuts, *images, *ends])
+    headers = [
+        "K",
+        "size",
+        "in its stage's set %",
+        "by stage, first to last %",
+        "one in every set %",
+        "own anchor %",
     ]
-    headers = ["K", "size", *shown, *controls, "by stage, first to last %", "above staged %", "below bound %"]
-    return github(rows, headers, left=2)
+    headers += [
+        "cuts shuffled: in its stage's set %",
+        "images shuffled: in its stage's set %",
+        "own anchor %",
+    ]
+    return github(rows, [*headers, "above staged %", "below bound %"], left=2)
 
 
 def others_table(part: Part) -> str:
@@ -203,7 +248,7 @@ def second_sentences(part: Part) -> str:
         found = [difference for title, _, difference in part.differences if title == name]
         shift = " / ".join(f"{100 * d.shift:.0f}" for d in found)
         lines.append(
-            f"- {one.capitalize()} or {other}: {percents([d.same for d in found])} % of the cuts are the "
+            f"- {sentence_case(in_words(name))}: {percents([d.same for d in found])} % of the cuts are the "
             f"same for K = {', '.join(map(str, KS))}, a cut moves by {shift} % of a network's "
             f"nodes, the adjusted Rand index is {' / '.join(f'{d.rand:.2f}' for d in found)}."
         )
@@ -232,7 +277,7 @@ def size_pairs() -> list[str]:
 def second_table(part: Part) -> str:
     rows = []
     for title in dict.fromkeys(title for title, _, _ in part.differences):
-        row = [title]
+        row = [in_words(title) if title in size_pairs() else title]
         for k in KS:
             found = next(d for name, at, d in part.differences if name == title and at == k)
             same, shift, moved, rand = (getattr(found, field.name) for field in fields(Difference))
@@ -246,7 +291,7 @@ def second_table(part: Part) -> str:
 def objective_table(part: Part) -> str:
     rows = []
     for size in SIZES:
-        row: list[str] = [size]
+        row: list[str] = [NAMES[size]]
         for k in KS:
             found = part.partitions[k, size]
             share = found.objective / (2 * k * len(found.models))
@@ -257,12 +302,23 @@ def objective_table(part: Part) -> str:
         "size",
         *(f"K = {k}: {name}" if i == 0 else name for k in KS for i, name in enumerate(columns)),
     ]
+    mean = {
+        size: np.mean([part.partitions[k, size].objective / (2 * k * len(part.models)) for k in KS])
+        for size in SIZES
+    }
+    best, worst = max(SIZES, key=lambda size: mean[size]), min(SIZES, key=lambda size: mean[size])
     unproved = sum(not found.proved for found in part.partitions.values())
     proof = "All are proved optimal." if not unproved else f"**{unproved} of them are not proved optimal.**"
     return (
         "Objectives of the staged partitions, in percent of 2 a block, the most there can be; *widened*: "
-        f"networks whose limit no partition can keep. {proof}\n\n{github(rows, headers)}"
+        f"networks whose limit no partition can keep. Blocks of a set are most alike by {NAMES[best]} "
+        f"({percent(float(mean[best]))} % on average), least by {NAMES[worst]} "
+        f"({percent(float(mean[worst]))} %). {proof}\n\n{github(rows, headers)}"
     )
+
+
+def sentence_case(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def percent(share: float) -> str:
