@@ -27,6 +27,7 @@ from dery_core.partition.solution import Solution, Warm, placed
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 
+_STARTS = 8  # networks whose own blocks, as the staged variant has them, are tried as anchors
 _ROOT_STEPS, _NODE_STEPS = 60, 30
 _FRESH = 0.1  # share of the newest subgradient in the mean
 _LONGER, _SHORTER, _PATIENCE = 1.5, 0.7, 6
@@ -57,6 +58,11 @@ def solve_free(
     staged = solve(problem, max_nodes=1, max_seconds=max_seconds / 4, warm=warm)
     cuts = problem.cuts(staged.segments)
     search.improve(_centres(problem, cuts, stages), cuts)
+    for model in np.unique(np.linspace(0, problem.models - 1, _STARTS).astype(int)):
+        if search.out_of_time:
+            break
+        blocks = np.stack([cuts[model, :-1], cuts[model, 1:]], axis=1)
+        search.improve(blocks, best_cuts(problem, blocks))
     search.search(search.root(), 2.0 * problem.k * problem.models, max_nodes)
     # Sets have no order of their own: that of their anchors' depth is easiest to look at.
     first, last = (of[problem.owner(search.anchors[:, 0])] for of in (problem.first, problem.last))

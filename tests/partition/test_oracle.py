@@ -19,7 +19,8 @@ def program_optimum(problem: Problem) -> float:
     model = mip.Model(sense=mip.MAXIMIZE, solver_name=mip.HIGHS)
     model.verbose = 0
     profit = []
-    begun, ended = defaultdict(list), defaultdict(list)
+    begun: dict[tuple[int, int], list[Any]] = defaultdict(list)
+    ended: dict[tuple[int, int], list[Any]] = defaultdict(list)
     for k, stage in enumerate(problem.stages):
         y = [model.add_var(var_type=mip.BINARY) for _ in range(len(stage))]
         x = [model.add_var(var_type=mip.BINARY) for _ in range(len(stage))]
