@@ -103,12 +103,12 @@ def test_an_answer_is_shown_while_its_proof_goes_on_and_hybrids_wait_for_it(
 ) -> None:
     go, solve = threading.Event(), steps.solve_partition
 
-    def slow(*given: Any, max_seconds: float, report: Any, **others: Any) -> Partition:
-        found = solve(*given, max_seconds=10, report=report, **others)
-        if max_seconds == steps.ANSWER_SECONDS:
+    def slow(*given: Any, **others: Any) -> Partition:
+        found = solve(*given, **(others | {"max_seconds": 10}))
+        if others["max_seconds"] == steps.ANSWER_SECONDS:
             return dataclasses.replace(found, upper_bound=2 * found.objective)
         while not go.wait(0.05):
-            report(Progress("Partition", 0, 1, "nodes", 0.0))
+            others["report"](Progress("Partition", 0, 1, "nodes", 0.0))
         return found
 
     monkeypatch.setattr(steps, "solve_partition", slow)
