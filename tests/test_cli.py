@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dery_core.cli import main
@@ -28,6 +29,34 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.mark.parametrize("variant", ["staged", "free"])
+def test_partition_of_bare_arrays_is_written_as_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, variant: str
+) -> None:
+    cuts = np.abs(np.subtract.outer(np.linspace(0, 1, 6), np.linspace(0, 1, 6)))
+    np.savez(
+        tmp_path / "t.npz",
+        cka=np.tile(1 - cuts, (2, 2)).astype(np.float16),
+        model=np.repeat([0, 1], 6),
+        cut=np.tile(np.arange(6), 2),
+        cum_size=np.tile([0.0, 1, 2, 3, 4, 9], 2),
+        names=np.array(["one", "other"]),
+    )
+    out = tmp_path / "out.json"
+    words = ["-k", "2", "--epsilon", "0.1", "--variant", variant, "--max-seconds", "5", "--json", str(out)]
+    status, said, err = run(capsys, "partition", "--table", str(tmp_path / "t.npz"), *words)
+    assert (status, err) == (0, "")
+    assert "proved" in said
+    found = json.loads(out.read_text())
+    assert found["objective"] == pytest.approx(8) == pytest.approx(found["upper_bound"])
+    assert found["blocks"] == {"one": [0, 4, 5], "other": [0, 4, 5]}
+    assert found["sets"] == {"one": [0, 1], "other": [0, 1]}
+    assert [anchor["end"] for anchor in found["anchors"]] == [4, 5]
+    assert found["widened_models"] == ["one", "other"]  # no two blocks are below 4.95 of 9
+    assert found["seconds"] > 0
+    assert (found["variant"], found["k"], found["epsilon"], found["proved"]) == (variant, 2, 0.1, True)
 
 
 def test_each_step_takes_the_file_that_the_step_before_kept(

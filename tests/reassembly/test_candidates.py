@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dery_core.errors import DeryError
 from dery_core.partition import Block, Partition
 from dery_core.progress import Progress
-from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates
+from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates, extremes
 from dery_core.zoo import Zoo
 
 CHOICES = [(0, 1, 2), (2, 1, 0), (1, 1, 0), (0, 2, 2), (1, 0, 1), (2, 2, 2)]
@@ -74,3 +74,20 @@ def test_a_block_beyond_the_last_node_is_a_sentence(zoo: Zoo, partition: Partiti
 def test_a_network_that_left_the_zoo_is_a_sentence(zoo: Zoo, partition: Partition) -> None:
     with pytest.raises(DeryError, match="no model 'tokens'"):
         candidates(zoo.subset(["map", "map_last"]), partition, num_classes=3)
+
+
+def test_partition_of_other_weights_is_refused(zoo: Zoo, partition: Partition) -> None:
+    keys = [zoo.weights_key(name) for name in partition.models]
+    assert candidates(zoo, dataclasses.replace(partition, weights=tuple(keys)), 5).models == partition.models
+    with pytest.raises(DeryError, match=f"^{partition.models[1]} had other weights.*anew") as error:
+        candidates(zoo, dataclasses.replace(partition, weights=(keys[0], "another", *keys[2:])), 5)
+    assert "\n" not in str(error.value)
+
+
+def test_sets_that_no_stages_can_fill_get_a_sentence(zoo: Zoo, partition: Partition) -> None:
+    # Every first block is in set 0, and every last one too.
+    sets = ((0, 1, 0), *((0, 2, 0) for _ in partition.models[1:]))
+    stuck = dataclasses.replace(partition, sets=sets)
+    with pytest.raises(DeryError, match="one block of every stage and every equivalence set") as error:
+        extremes(candidates(zoo, stuck, 5))
+    assert "\n" not in str(error.value)
