@@ -21,8 +21,9 @@ Floats = NDArray[np.float64]
 
 PLAIN = [Comparison(name) for name in MEASURES]  # type: ignore[arg-type]
 UNBIASED = [Comparison("cka", unbiased=True), Comparison("rbf-cka", unbiased=True)]
-STREAMED = Comparison(unbiased=True, batch=10)
-ALL = [*PLAIN, *UNBIASED, STREAMED]
+# of 30 images batches of 10, and of 7 and 8
+STREAMED = [Comparison(unbiased=True, batch=batch) for batch in (10, 9)]
+ALL = [*PLAIN, *UNBIASED, *STREAMED]
 each = pytest.mark.parametrize("comparison", ALL, ids=lambda comparison: comparison.title)
 
 
@@ -40,7 +41,8 @@ def oracle(comparison: Comparison, x: NDArray[Any], y: NDArray[Any]) -> float:
         return float(np.linalg.norm(x.T @ y, "nuc") / np.linalg.norm(x) / np.linalg.norm(y))
     kernel = rbf if comparison.measure == "rbf-cka" else linear
     hsic = hsic_unbiased if comparison.unbiased else hsic_biased
-    parts = np.array_split(np.arange(len(x)), 1 if comparison.batch is None else len(x) // comparison.batch)
+    count = 1 if comparison.batch is None else -(-len(x) // comparison.batch)
+    parts = np.split(np.arange(len(x)), np.arange(1, count) * len(x) // count)
 
     def summed(a: Floats, b: Floats) -> float:
         return sum(hsic(kernel(a[part]), kernel(b[part])) for part in parts)
