@@ -1,5 +1,7 @@
 """The whole embedded zoo, cut, priced, scored and reassembled: the program against brute force."""
 
+from pathlib import Path
+
 import pytest
 
 from dery_core.data import TARGET_TASK, Probe, load_task
@@ -66,3 +68,22 @@ def test_own_chains_are_scored_beside_the_hybrids(
     _, scores = assembled
     for i in range(len(embedded.names)):
         assert scores.score((i,) * 4) is not None
+
+
+def test_free_partition_is_reassembled_with_one_block_a_set_and_a_stage(
+    embedded: Zoo, tmp_path: Path
+) -> None:
+    workspace = Workspace.open(tmp_path)
+    names = embedded.names[::3]
+    table = similarity_table(embedded, names, Probe(TARGET_TASK, 32), workspace)
+    partition = solve_partition(table, k=3, variant="free")
+    assert any(sets != (0, 1, 2) for sets in partition.sets)
+    assert partition.weights == tuple(map(embedded.weights_key, names))
+    priced = candidates(embedded, partition, len(load_task(TARGET_TASK).classes))
+    scores = score_candidates(embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=8)
+    ends = extremes(priced)
+    budget = Budget((ends.min_params + ends.max_params) // 2)
+    best = reassemble(priced, scores, budget, top=3)
+    assert best == brute_force(priced, scores, budget, top=3)
+    for choice in best:
+        assert sorted(partition.sets[i][k] for k, i in enumerate(choice.choice)) == [0, 1, 2]
