@@ -69,7 +69,7 @@ def main() -> int:
             times = list(engine(table, variant))
             proved = sum(answer.proved for *_, answer in times)
             line(path, variant, "engine", [t[0] for t in times], [t[1] for t in times])
-            line(path, variant, "page's script", list(page(table, variant)))
+            line(path, variant, "page's script", *map(list, zip(*page(table, variant), strict=True)))
             if args.browser:
                 line(path, variant, "key press to picture", browser(path, variant))
             print(f"{path.stem:<12} {variant:<7} proved at once: {proved} of {len(times)}", flush=True)
@@ -101,9 +101,9 @@ def walk() -> Iterator[tuple[int, float]]:
             yield k, epsilon
 
 
-def page(table: SimilarityTable, variant: Variant) -> Iterator[float]:
-    """Milliseconds of the page's script at every place of the walk, the engine's and the figure's included,
-    while what was answered before is being proved in the background."""
+def page(table: SimilarityTable, variant: Variant) -> Iterator[tuple[float, float]]:
+    """Milliseconds elapsed and of CPU for a run of the page's script at every place of the walk, engine and
+    figure included. The CPU is the whole process's: proofs in the background count as well."""
     from streamlit.testing.v1 import AppTest
 
     with tempfile.TemporaryDirectory() as home:
@@ -117,9 +117,9 @@ def page(table: SimilarityTable, variant: Variant) -> Iterator[float]:
         for k, epsilon in walk():
             app.slider(key="k").set_value(k)
             app.slider(key="epsilon").set_value(epsilon)
-            begun = time.perf_counter()
+            begun, used = time.perf_counter(), time.process_time()
             app.run()
-            yield 1000 * (time.perf_counter() - begun)
+            yield 1000 * (time.perf_counter() - begun), 1000 * (time.process_time() - used)
             if app.exception or app.error:
                 raise SystemExit(f"The page failed at K = {k}, ε = {epsilon}.")
     for task in list(work._works.values()):

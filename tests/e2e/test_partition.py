@@ -9,6 +9,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 SLOW = 300_000
 """Milliseconds that comparing two networks may take on a busy machine."""
+REDRAW = 60_000
+"""Milliseconds that a redraw may take there."""
 
 
 def test_blocks_follow_the_slider_and_a_view_outlives_a_reload(page: Page) -> None:
@@ -18,17 +20,19 @@ def test_blocks_follow_the_slider_and_a_view_outlives_a_reload(page: Page) -> No
 
     page.locator(".st-key-k input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    expect(sets).to_have_count(5)
+    expect(sets).to_have_count(5, timeout=REDRAW)
     expect(page).to_have_url(re.compile("k=5"))
-    expect(page.get_by_text("Proved optimal")).to_be_visible()
+    expect(page.get_by_text("Proved optimal")).to_be_visible(timeout=REDRAW)
 
     page.locator(".st-key-variant").get_by_text("Any block to any set").click()
-    expect(page.get_by_text("Nothing forces blocks into the set of their stage")).to_be_visible()
+    expect(page.get_by_text("Nothing forces blocks into the set of their stage")).to_be_visible(
+        timeout=REDRAW
+    )
     expect(page).to_have_url(re.compile("variant=free"))
 
     page.locator(".st-key-blocks").get_by_text("How alike all blocks are").click()
     heatmap = page.locator(".st-key-block_heatmap .js-plotly-plot").first
-    expect(heatmap).to_be_visible()
+    expect(heatmap).to_be_visible(timeout=REDRAW)
     page.reload()
     expect(heatmap).to_be_visible(timeout=SLOW)
     expect(page.locator(".st-key-k")).to_contain_text("5")
