@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from dery_core.data import Probe, preprocess, probe_images
-from dery_core.similarity import Comparison, similarity_table
+from dery_core.similarity import Comparison, cut_features, similarity_matrix, similarity_table
 from dery_core.values import Value
 from dery_core.workspace import Workspace
 from dery_core.zoo import LineGraph, channel_means, load_zoo, zoo_line_graph
@@ -92,8 +92,21 @@ def inputs(job: Job) -> Tensor:
     return preprocess(probe_images(job.probe), models[0])
 
 
-def ours(job: Job, comparison: Comparison) -> tuple[dict[str, Any], Values]:
-    """From the job's networks to a table; before it, what the peers are given: networks that are built."""
+def in_memory(job: Job, comparison: Comparison) -> tuple[dict[str, Any], Values]:
+    """From networks that are built, as the peers get them, to all values; nothing is kept on disk."""
+    zoo, graphs, images = load_zoo(job.zoo), line_graphs(job), probe_images(job.probe)
+    features = []
+    with Meter() as meter:
+        for name, graph in zip(job.names, graphs, strict=True):
+            found = cut_features(graph, zoo.model(name), images, comparison=comparison, memory=job.memory)
+            features += found[1:]
+        values = similarity_matrix(features, comparison, memory=job.memory)
+    return meter.row() | {"cuts": len(features)}, {"values": values}
+
+
+def with_workspace(job: Job, comparison: Comparison) -> tuple[dict[str, Any], Values]:
+    """As the app does: features and table are kept on disk. The networks are built before, and `build` says
+    in what time."""
     zoo, workspace = load_zoo(job.zoo), Workspace.open(job.workspace)
     probe_images(job.probe)
     with Meter() as build:
@@ -262,8 +275,9 @@ def like_with_like(job: Job) -> Comparison:
 
 
 CONTENDERS: dict[str, Callable[[Job], tuple[dict[str, Any], Values]]] = {
-    "ours": lambda job: ours(job, like_with_like(job)),
-    "ours-default": lambda job: ours(job, Comparison()),
+    "ours": lambda job: in_memory(job, like_with_like(job)),
+    "ours-kept": lambda job: with_workspace(job, like_with_like(job)),
+    "ours-default": lambda job: with_workspace(job, Comparison()),
     "table-only": lambda job: table_only(job, Comparison()),
     "torch_cka": partial(torch_cka, gradients=True),
     "torch_cka-no_grad": partial(torch_cka, gradients=False),
