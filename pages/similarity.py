@@ -1,5 +1,7 @@
 """Similarity: where do the networks compute alike?"""
 
+from functools import partial
+
 import streamlit as st
 
 from app import cuts, state, steps
@@ -106,10 +108,10 @@ def open_pair(row_model: str, column_model: str) -> None:
     st.session_state["compare"], st.session_state["cell"] = "pair", None
 
 
-def take_cell() -> None:
-    """The cell that was clicked; none when it was clicked again."""
-    point = clicked("pair_heatmap")
-    st.session_state["cell"] = None if point is None else (int(point["y"]), int(point["x"]))
+def take_cell(key: str) -> None:
+    """The cell that was clicked in the figure `key`; letting it go by a second click changes nothing."""
+    if point := clicked(key):
+        st.session_state["cell"] = int(point["y"]), int(point["x"])
 
 
 def take_models() -> None:
@@ -137,12 +139,14 @@ def two_networks(zoo: Zoo, names: tuple[str, ...], table: SimilarityTable) -> No
         cell = None
     partition = steps.partition_found(names)
     outlines = shared_blocks(partition, row_model, column_model) if partition else []
-    with left:
+    with left, st.container(key="pair_heatmap"):
+        # A figure for each pair: the browser keeps what is selected, which means another cell elsewhere.
+        key = f"cells_{row_model}_{column_model}"
         show(
             pair_heatmap(values, rows, columns, measure, outlines, cell),
-            key="pair_heatmap",
+            key=key,
             alt=f"{measure} between every cut of {row_model} and every cut of {column_model}.",
-            on_click=take_cell,
+            on_click=partial(take_cell, key),
         )
         if outlines:
             st.caption(
