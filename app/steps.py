@@ -4,6 +4,7 @@ Each slow step returns `(work, key)`: hand both to `app.components.waiting.resul
 """
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
@@ -53,6 +54,7 @@ SAMPLES = 8
 EPOCHS = Recipe().epochs
 # A page drawn anew within half a second leaves the first answer this long, and then its proof.
 ANSWER_SECONDS = 0.1
+REST_SECONDS = 0.5
 PROOF_SECONDS = 60.0
 
 Step = tuple[Work, Hashable]
@@ -309,6 +311,7 @@ def proof(names: tuple[str, ...], how: Cutting) -> Step:
         if best.proved:
             return best
         try:
+            _rest(report)
             best = _solved(source, compared.value(), how, PROOF_SECONDS, report, best)
         except Cancelled:
             if proof_key not in _enough:
@@ -377,6 +380,14 @@ def _solved(
         report=report,
     )
     return _last[place]
+
+
+def _rest(report: ProgressFn) -> None:
+    """Wait for a visitor who is still moving a slider: a proof begun now would slow the next answer."""
+    tick = Ticker("Partition", 10, "waits", report)
+    for _ in range(tick.total):
+        time.sleep(REST_SECONDS / tick.total)
+        tick()
 
 
 def _proof_key(key: Hashable) -> Hashable:

@@ -73,6 +73,7 @@ def solver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Solver]:
     monkeypatch.setattr(steps, "comparison", Comparison)
     monkeypatch.setattr(steps, "table", lambda names: (work.start("table", lambda report: None), "table"))
     monkeypatch.setattr(steps, "solve_partition", solver)
+    monkeypatch.setattr(steps, "REST_SECONDS", 0.0)
     st.session_state.pop(steps._PROVING, None)
     yield solver
     solver.go.set()
@@ -139,6 +140,18 @@ def test_a_visitor_who_moves_on_leaves_the_proof_which_begins_anew_when_asked_fo
     assert again is not proof
     solver.go.set()
     assert again.follow() == PROVED
+
+
+def test_no_proof_begins_for_a_visitor_who_is_still_moving_the_slider(
+    solver: Solver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "REST_SECONDS", 30.0)
+    answered()
+    proof, _ = steps.proof(NAMES, HOW)
+    answered(Cutting(3, 0.2, "params", "staged"))
+    with pytest.raises(Cancelled):
+        proof.follow()
+    assert len(solver.warm) == 2, "two answers and no proof"
 
 
 def test_the_next_answer_begins_at_the_last_one(solver: Solver) -> None:
