@@ -59,7 +59,8 @@ def test_the_more_alike_the_nearer_where_the_plane_is_too_small() -> None:
 
 
 def test_the_same_table_gives_the_same_map_and_no_warning() -> None:
-    values = np.corrcoef(np.random.default_rng(1).normal(size=(12, 5)))  # values below 0 among them
+    # values below 0 among them
+    values = np.asarray(np.corrcoef(np.random.default_rng(1).normal(size=(12, 5))))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         first, second = (cut_map(table_of(values, CUTS)) for _ in range(2))
