@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -266,6 +268,27 @@ def test_a_port_in_use_is_named(
         status, _, err = run(capsys, "app", "--port", port)
     assert status == 2
     assert f"Port {port}" in err
+
+
+def test_the_server_ends_with_the_command(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "dery_core.cli", "--workspace", str(tmp_path), "app", "--headless"]
+    app = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.PIPE, start_new_session=True)
+    assert app.stdout is not None
+    try:
+        # streamlit prints its address when it serves
+        assert any(str(port) in line.decode() for line in app.stdout)
+        app.terminate()
+        app.wait(60)
+        with socket.socket() as left_over, pytest.raises(ConnectionRefusedError):
+            left_over.connect(("localhost", port))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(app.pid, signal.SIGKILL)
+        app.wait()
+        app.stdout.close()
 
 
 def test_a_damaged_run_does_not_hide_the_others(
