@@ -129,13 +129,13 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     the network can't be cut.
     """
     _check_free(path, model.name)
-    check_writable(path.parent)
-    tick = Ticker(f"Checking {model.name}", 3, "steps", report)
     source = user_path(weights_file)
     if os.path.isdir(source):
         raise DeryError(f"the weights {source} are a folder: name the weight file in it.")
     if not os.path.isfile(source):
         raise DeryError(f"the weight file {source} does not exist.")
+    check_writable(path.parent)
+    tick = Ticker(f"Checking {model.name}", 3, "steps", report)
     tensors = read_tensors(source, f"the weight file {source}")
     model = _at_its_size(_with_classes(model, tensors))
     tick()

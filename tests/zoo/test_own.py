@@ -359,6 +359,14 @@ def test_tensors_that_are_no_weights_are_named(
     assert not path.exists()
 
 
+def test_a_missing_file_is_told_before_any_progress(path: Path, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    with pytest.raises(DeryError, match="gone.pth does not exist"):
+        add_checkpoint(path, TINY, tmp_path / "gone.pth", reports.append)
+    assert not reports
+    assert not path.parent.exists()
+
+
 def test_a_tag_is_no_architecture_and_a_folder_no_weight_file(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DeryError, match="names weights, not an architecture"):
         template("resnet18.nonsense")
