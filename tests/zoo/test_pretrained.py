@@ -16,7 +16,8 @@ from safetensors.torch import save
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
 from dery_core.workspace import Workspace
-from dery_core.zoo import add_pretrained, build_architecture, check_zoo, load_zoo, pretrained
+from dery_core.zoo import add_pretrained, build_architecture, check_zoo, load_zoo, pretrained, template
+from dery_core.zoo.costs import count_macs
 from dery_core.zoo.pretrained import catalogue, fetch_results, have_results, search
 
 NAME = "test_resnet.r160_in1k"
@@ -183,6 +184,18 @@ def test_catalogue_holds_every_tag_without_sweep_and_results(
     assert (entry.input_size, entry.classes, entry.source_task) == ((3, 224, 224), 1000, "ImageNet-1k")
     assert (entry.params, entry.macs, entry.cuttable, entry.top1) == (None, None, None, None)
     assert entries["vit_base_patch16_224.augreg_in21k"].source_task == "ImageNet-21k"
+
+
+def test_macs_are_known_where_weights_take_another_size_than_their_architecture() -> None:
+    entries = {entry.name: entry for entry in catalogue()}
+    small, usual = entries["resnet18.a3_in1k"], entries["resnet18.a1_in1k"]
+    assert (small.input_size, usual.input_size) == ((3, 160, 160), (3, 224, 224))
+    assert small.macs == count_macs(
+        build_architecture(template("resnet18")).eval(), torch.zeros(1, 3, 160, 160)
+    )
+    assert usual.macs is not None
+    assert small.macs < usual.macs
+    assert not [entry.name for entry in entries.values() if entry.params and not entry.macs]
 
 
 def test_search_keeps_to_text_family_and_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
