@@ -161,8 +161,13 @@ def search(arguments: argparse.Namespace) -> None:
     workspace = Workspace.at(arguments.workspace)
     _check_family(arguments.family)
     if arguments.min_top1 is not None and not pretrained.have_results(workspace):
-        with TerminalProgress() as report:
-            pretrained.fetch_results(Workspace.open(arguments.workspace), report)
+        try:
+            with TerminalProgress() as report:
+                pretrained.fetch_results(Workspace.open(arguments.workspace), report)
+        except DeryError as error:
+            raise DeryError(
+                f"{str(error).rstrip('.')}; or search without --min-top1, which takes timm's accuracies."
+            ) from error
     found = pretrained.search(
         " ".join(arguments.text),
         arguments.family,

@@ -179,6 +179,18 @@ def test_timms_networks_are_searched(capsys: pytest.CaptureFixture[str]) -> None
     assert re.search(r"^\d+ networks, \d+ of them not shown", out, re.MULTILINE)
 
 
+def test_a_search_that_needs_accuracies_says_how_to_go_without(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("dery_core.zoo.pretrained.RESULTS", "http://127.0.0.1:9/results.csv")
+    status, _, err = run(
+        capsys, "zoo", "search", "resnet18", "--min-top1", "70", "--workspace", str(tmp_path)
+    )
+    assert status == 2
+    assert "or search without --min-top1" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_the_demo_shows_the_embedded_zoo_whatever_one_keeps(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, toy_zoo_path: Path, tmp_path: Path
 ) -> None:

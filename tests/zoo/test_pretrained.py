@@ -1,7 +1,9 @@
 """timm's pretrained networks: the catalogue, and weights from a hub that this process plays."""
 
+import errno
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
@@ -233,6 +235,30 @@ def test_accuracies_without_a_network_are_a_sentence(monkeypatch: pytest.MonkeyP
         fetch_results(workspace)
     assert not have_results(workspace)
     assert catalogue(workspace)
+
+
+@pytest.mark.parametrize(
+    ("met", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no network"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "no network"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
+        (TimeoutError("timed out"), "timed out"),
+    ],
+)
+def test_why_a_download_failed_is_said_in_words(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, met: OSError, said: str
+) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        raise met
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    for attempt in (
+        lambda: fetch_results(Workspace.open(tmp_path)),
+        lambda: add_pretrained(tmp_path / "zoo.yaml", NAME),
+    ):
+        with pytest.raises(DeryError, match=rf"\({said}\): connect to the network"):
+            attempt()
 
 
 def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
