@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,7 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     model = _at_its_size(_with_classes(model, tensors))
     tick()
     module = build_architecture(model).eval()
+    _check_classes(model, module, tensors, source.name)
     load_tensors(module, tensors, f"'{model.name}': {source.name}", model.architecture)
     tick()
     model = _with_costs(model, line_graph(module, model.input_size, model.name))
@@ -207,13 +209,37 @@ def _with_costs(model: ZooModel, graph: LineGraph) -> ZooModel:
 def _with_classes(model: ZooModel, tensors: dict[str, Tensor]) -> ZooModel:
     """The model with as many classes as the checkpoint's classifier gives, unless it says how many."""
     check_architecture(model.architecture, model.name)
-    names = getattr(timm_config(model.architecture), "classifier", None)
-    first = names[0] if isinstance(names, tuple | list) and names else names
-    weight = tensors.get(f"{first}.weight")
+    weight = _classifier_weight(model, tensors)
     if "num_classes" in model.model_kwargs or weight is None or not weight.ndim:
         return model
     settings = {**model.model_kwargs, "num_classes": weight.shape[0]}
     return dataclasses.replace(model, model_kwargs=settings)
+
+
+def _check_classes(model: ZooModel, module: nn.Module, tensors: dict[str, Tensor], file: str) -> None:
+    """DeryError where the weights fit all but the classifier, which has another number of outputs."""
+    own = module.state_dict()
+    given, wanted = (_classifier_weight(model, weights) for weights in (tensors, own))
+    if given is None or wanted is None or not given.ndim or given.shape[0] == wanted.shape[0]:
+        return
+    fitting = {
+        name for name, tensor in own.items() if name in tensors and tensors[name].shape == tensor.shape
+    }
+    if all(name.rpartition(".")[0] in _classifiers(model) for name in own.keys() - fitting):
+        raise DeryError(
+            f"'{model.name}': the head in {file} has {given.shape[0]} outputs, not {wanted.shape[0]}: give "
+            f"{given.shape[0]} classes (--classes {given.shape[0]}), or none, and they are read off the file."
+        )
+
+
+def _classifier_weight(model: ZooModel, tensors: Mapping[str, Tensor]) -> Tensor | None:
+    return next((tensors.get(f"{name}.weight") for name in _classifiers(model)), None)
+
+
+def _classifiers(model: ZooModel) -> tuple[str, ...]:
+    """What timm calls the layers that give the logits, the one of the trained head first."""
+    names = getattr(timm_config(model.architecture), "classifier", None) or ()
+    return tuple(names) if isinstance(names, tuple | list) else (names,)
 
 
 def _reserved(folder: Path, name: str) -> Path:
