@@ -26,7 +26,7 @@ from dery_core.zoo.architecture import build_architecture, check_architecture, t
 from dery_core.zoo.building import line_graph, zoo_line_graph
 from dery_core.zoo.download import download_weights
 from dery_core.zoo.line_graph import LineGraph
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo.model import UNKNOWN_TASK, ZooModel
 from dery_core.zoo.pretrained import pretrained_model
 from dery_core.zoo.weights import load_tensors, read_tensors
 from dery_core.zoo.zoo import EMBEDDED, EMBEDDED_ZOO, Zoo, build_pretrained, embedded_zoo, file_hash, load_zoo
@@ -80,7 +80,7 @@ def template(architecture: str, name: str = "") -> ZooModel:
     check_architecture(architecture, name or architecture)
     known = timm_config(architecture) or PretrainedCfg()
     size, mean, std = (tuple(values) for values in (known.input_size, known.mean, known.std))
-    return ZooModel(name or architecture, architecture, "", "unknown", size, mean, std)
+    return ZooModel(name or architecture, architecture, "", UNKNOWN_TASK, size, mean, std)
 
 
 def untrained(name: str) -> tuple[nn.Module, tuple[int, int, int]]:

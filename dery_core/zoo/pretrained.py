@@ -16,7 +16,7 @@ from dery_core.progress import ProgressFn, silent
 from dery_core.workspace import Workspace
 from dery_core.zoo.architecture import check_architecture, family_of, timm_config
 from dery_core.zoo.download import cached_weights, download
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo.model import UNKNOWN_TASK, ZooModel
 
 SWEEP = Path(__file__).resolve().parents[2] / "assets" / "timm_catalogue.csv"
 """What cutting every architecture of timm gave; `benchmarks/line_graphs.py` writes it."""
@@ -163,7 +163,7 @@ def pretrained_model(name: str, where: str = "") -> ZooModel:
 def source_task(tag: str) -> str:
     """What weights of that tag were trained on last, as far as its parts say."""
     known = [_TASKS[part] for part in reversed(tag.split("_")) if part in _TASKS]
-    return known[0] if known else tag or "unknown"
+    return known[0] if known else tag or UNKNOWN_TASK
 
 
 @lru_cache(maxsize=1)
