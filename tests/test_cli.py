@@ -165,9 +165,11 @@ def test_a_zoo_that_is_named_is_added_to(
     zoo = tmp_path / toy_zoo_path.name
     toy = load_zoo(zoo).model("toy_vit")
     words = ["--weights", str(tmp_path / toy.weights), "--architecture", toy.architecture]
-    words += ["--kwargs", json.dumps(toy.model_kwargs), "--input-size", "16", "16"]
+    kwargs = " ".join(f"{name}={json.dumps(value)}" for name, value in toy.model_kwargs.items())
+    words += ["--kwargs", kwargs, "--input-size", "16", "16"]
     assert run(capsys, "--zoo", str(zoo), "zoo", "add", "--name", "again", *words)[0] == 0
     assert load_zoo(zoo).names == ("toy_resnet", "toy_vit", "again")
+    assert re.search(r"again +vision_transformer +not told", run(capsys, "--zoo", str(zoo), "zoo")[1])
 
 
 def test_timms_networks_are_searched(capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,7 +226,7 @@ def test_the_demo_shows_the_embedded_zoo_whatever_one_keeps(
         ),
         (
             ["zoo", "add", "--weights", "x", "--architecture", "resnet18", "--kwargs", "3"],
-            "not a JSON object",
+            "nor a JSON object",
         ),
         (["zoo", "add", "resnet18.a1"], "did you mean"),
         (["zoo", "remove", "vit.clutter"], "the embedded zoo stays as it is"),
