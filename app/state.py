@@ -18,6 +18,7 @@ from dery_core.zoo import SizeMeasure
 
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
 VIEWS = ("choose", "inside", "add")
+SOURCES = ("catalogue", "checkpoint")
 K_RANGE = (2, 8)
 EPSILON_RANGE = (0.05, 1.0)
 MEMBER_KEY = "member_"
@@ -91,6 +92,7 @@ SETTINGS = (
     Setting("view", VIEWS[0], _one_of(*VIEWS), label="View", allowed=", ".join(VIEWS)),
     Setting("look", None, str),
     Setting("adding", None, str),
+    Setting("add_from", SOURCES[0], _one_of(*SOURCES), label="From", allowed=", ".join(SOURCES)),
 )
 
 
