@@ -125,12 +125,13 @@ def joined(names: Sequence[str]) -> str:
 
 
 def model_frame(zoo: Zoo, chosen: Sequence[str]) -> pd.DataFrame:
-    """One line a zoo member: name, family, source_task, params, macs, top1 (percent), chosen."""
+    """One line a zoo member: name, family, source_task ("not told" where it isn't), params, macs, top1
+    (percent), chosen."""
     return pd.DataFrame(
         {
             "name": model.name,
             "family": family(model),
-            "source_task": model.source_task,
+            "source_task": model.trained_on,
             "params": model.params,
             "macs": model.macs,
             "top1": model.top1,

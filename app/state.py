@@ -21,6 +21,7 @@ from dery_core.zoo import SizeMeasure
 SIZES: tuple[SizeMeasure, ...] = ("params", "macs", "nodes")
 VARIANTS: tuple[Variant, ...] = ("staged", "free")
 VIEWS = ("choose", "inside", "add")
+SOURCES = ("catalogue", "checkpoint")
 COMPARE_VIEWS = ("pair", "all", "map")
 BLOCK_VIEWS = ("bars", "alike", "proof")
 EPSILON_RANGE = (0.0, 1.0)
@@ -120,6 +121,7 @@ SETTINGS = (
     Setting("view", VIEWS[0], _one_of(*VIEWS), label="View", allowed=", ".join(VIEWS)),
     Setting("look", None, str),
     Setting("adding", None, str),
+    Setting("add_from", SOURCES[0], _one_of(*SOURCES), label="From", allowed=", ".join(SOURCES)),
 )
 
 

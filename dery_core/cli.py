@@ -6,7 +6,6 @@ step takes that path. A mistake is one line on stderr and exit status 2.
 
 import argparse
 import io
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 
 from dery_core import commands, zoo_commands
 from dery_core.errors import Cancelled, DeryError
+from dery_core.settings import parse_settings
 from dery_core.units import parse_quantity
 
 
@@ -203,14 +203,14 @@ def _zoo_parser(subparsers: Any) -> Any:
     own = add.add_argument_group("a network of your own")
     own.add_argument("--weights", type=Path, help="its weights, safetensors or a torch checkpoint")
     own.add_argument("--architecture", help="how timm calls its architecture, e.g. resnet18")
-    own.add_argument("--kwargs", type=_settings, default={}, help="timm's settings of it, as JSON")
+    own.add_argument("--kwargs", type=_settings, default={}, help="settings of it: img_size=32, or JSON")
     own.add_argument("--classes", type=_count, help="number of classes (default: as the weights have)")
     own.add_argument(
         "--input-size", type=_count, nargs="+", metavar="PIXELS", help="side, or height and width"
     )
     own.add_argument("--mean", type=float, nargs=3, help="of each colour (default: as timm's own weights)")
     own.add_argument("--std", type=float, nargs=3, help="of each colour (default: as timm's own weights)")
-    own.add_argument("--source-task", help="what it was trained on (default: unknown)")
+    own.add_argument("--source-task", help="what it was trained on (default: not told)")
     own.add_argument("--top1", type=float, help="its accuracy there, in percent")
 
     remove = actions.add_parser("remove", help="take a network out of your zoo; its weights stay")
@@ -236,10 +236,10 @@ def _zoo_parser(subparsers: Any) -> Any:
 
 
 def _settings(text: str) -> dict[str, Any]:
-    with suppress(ValueError):
-        if isinstance(settings := json.loads(text), dict):
-            return settings
-    raise argparse.ArgumentTypeError(f"{text} is not a JSON object like '{{\"img_size\": 32}}'")
+    try:
+        return parse_settings(text)
+    except DeryError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
 
 
 def _quantity(text: str) -> int:

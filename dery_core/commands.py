@@ -365,7 +365,6 @@ def demo(arguments: argparse.Namespace) -> None:
 def app(arguments: argparse.Namespace) -> None:
     """Serve the app until it is stopped."""
     import socket
-    import subprocess
 
     main_page = Path(__file__).resolve().parents[1] / "app" / "main.py"
     if not main_page.exists():
@@ -383,16 +382,14 @@ def app(arguments: argparse.Namespace) -> None:
                 f"Port {arguments.port} of {arguments.address} can't be used ({error}): "
                 "choose another with --port (make app PORT=8600)."
             ) from error
-    subprocess.run(
-        [sys.executable, "-m", "streamlit", "run", str(main_page)]
-        + ["--server.port", str(arguments.port), "--server.address", arguments.address]
-        + (["--server.headless", "true"] if arguments.headless else []),
-        cwd=main_page.parents[1],
-        env={
-            **os.environ,
-            "DERY_HOME": str(workspace.root),
-            "DERY_TASK": task.name,
-            **named,
-        },
-        check=False,
+    command = [sys.executable, "-m", "streamlit", "run", str(main_page)]
+    command += ["--server.port", str(arguments.port), "--server.address", arguments.address]
+    command += ["--server.headless", "true"] if arguments.headless else []
+    os.chdir(main_page.parents[1])
+    sys.stdout.flush()
+    # in place of this process, not as its child: a signal that ends `dery app` then ends the server
+    os.execve(
+        sys.executable,
+        command,
+        {**os.environ, "DERY_HOME": str(workspace.root), "DERY_TASK": task.name, **named},
     )

@@ -30,7 +30,7 @@ def list_zoo(arguments: argparse.Namespace) -> None:
             {
                 "network": model.name,
                 "family": _family(model),
-                "source task": model.source_task,
+                "source task": model.trained_on,
                 "params": _count(model.params),
                 "MACs": _count(model.macs),
                 "top-1 %": f"{model.top1:.1f}" if model.top1 is not None else None,
@@ -122,7 +122,7 @@ def _refuse_description(arguments: argparse.Namespace) -> None:
 
 def _described(arguments: argparse.Namespace) -> "ZooModel":
     """The network of one's own, as the options describe it and otherwise as timm's weights are."""
-    from dery_core.zoo import template
+    from dery_core.zoo import UNKNOWN_TASK, template
 
     model = template(arguments.architecture, arguments.name or arguments.weights.stem)
     settings = dict(arguments.kwargs)
@@ -137,7 +137,7 @@ def _described(arguments: argparse.Namespace) -> "ZooModel":
         told["input_size"] = (3, arguments.input_size[0], arguments.input_size[-1])
     return replace(
         model,
-        source_task=arguments.source_task or "unknown",
+        source_task=arguments.source_task or UNKNOWN_TASK,
         top1=arguments.top1,
         model_kwargs=settings,
         **told,
@@ -161,8 +161,13 @@ def search(arguments: argparse.Namespace) -> None:
     workspace = Workspace.at(arguments.workspace)
     _check_family(arguments.family)
     if arguments.min_top1 is not None and not pretrained.have_results(workspace):
-        with TerminalProgress() as report:
-            pretrained.fetch_results(Workspace.open(arguments.workspace), report)
+        try:
+            with TerminalProgress() as report:
+                pretrained.fetch_results(Workspace.open(arguments.workspace), report)
+        except DeryError as error:
+            raise DeryError(
+                f"{str(error).rstrip('.')}; or search without --min-top1, which takes timm's accuracies."
+            ) from error
     found = pretrained.search(
         " ".join(arguments.text),
         arguments.family,

@@ -14,7 +14,7 @@ from app.components.waiting import follow_quietly
 from app.components.zoo_table import zoo_table
 from app.frames import model_frame
 from dery_core.errors import DeryError
-from dery_core.zoo import Zoo
+from dery_core.zoo import NOT_TOLD, Zoo
 
 
 def show_samples(task: str) -> None:
@@ -78,7 +78,8 @@ def choose(zoo: Zoo) -> None:
         )
 
     st.subheader("What they were trained on")
-    for task in dict.fromkeys([*models["source_task"], steps.target_task()]):
+    told = models["source_task"][models["source_task"] != NOT_TOLD]
+    for task in dict.fromkeys([*told, steps.target_task()]):
         with one_sentence():
             show_samples(task)
 

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -192,9 +194,11 @@ def test_a_zoo_that_is_named_is_added_to(
     zoo = tmp_path / toy_zoo_path.name
     toy = load_zoo(zoo).model("toy_vit")
     words = ["--weights", str(tmp_path / toy.weights), "--architecture", toy.architecture]
-    words += ["--kwargs", json.dumps(toy.model_kwargs), "--input-size", "16", "16"]
+    kwargs = " ".join(f"{name}={json.dumps(value)}" for name, value in toy.model_kwargs.items())
+    words += ["--kwargs", kwargs, "--input-size", "16", "16"]
     assert run(capsys, "--zoo", str(zoo), "zoo", "add", "--name", "again", *words)[0] == 0
     assert load_zoo(zoo).names == ("toy_resnet", "toy_vit", "again")
+    assert re.search(r"again +vision_transformer +not told", run(capsys, "--zoo", str(zoo), "zoo")[1])
 
 
 def test_timms_networks_are_searched(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +208,18 @@ def test_timms_networks_are_searched(capsys: pytest.CaptureFixture[str]) -> None
     assert "resnet18.a1_in1k" not in out
     status, out, _ = run(capsys, "zoo", "search", "resnet", "--limit", "2")
     assert re.search(r"^\d+ networks, \d+ of them not shown", out, re.MULTILINE)
+
+
+def test_a_search_that_needs_accuracies_says_how_to_go_without(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("dery_core.zoo.pretrained.RESULTS", "http://127.0.0.1:9/results.csv")
+    status, _, err = run(
+        capsys, "zoo", "search", "resnet18", "--min-top1", "70", "--workspace", str(tmp_path)
+    )
+    assert status == 2
+    assert "or search without --min-top1" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_the_demo_shows_the_embedded_zoo_whatever_one_keeps(
@@ -271,7 +287,7 @@ def test_similarity_offers_every_measure(capsys: pytest.CaptureFixture[str]) -> 
         ),
         (
             ["zoo", "add", "--weights", "x", "--architecture", "resnet18", "--kwargs", "3"],
-            "not a JSON object",
+            "nor a JSON object",
         ),
         (["zoo", "add", "resnet18.a1"], "did you mean"),
         (["zoo", "remove", "vit.clutter"], "the embedded zoo stays as it is"),
@@ -327,6 +343,27 @@ def test_a_port_in_use_is_named(
         status, _, err = run(capsys, "app", "--port", port)
     assert status == 2
     assert f"Port {port}" in err
+
+
+def test_the_server_ends_with_the_command(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "dery_core.cli", "--workspace", str(tmp_path), "app", "--headless"]
+    app = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.PIPE, start_new_session=True)
+    assert app.stdout is not None
+    try:
+        # streamlit prints its address when it serves
+        assert any(str(port) in line.decode() for line in app.stdout)
+        app.terminate()
+        app.wait(60)
+        with socket.socket() as left_over, pytest.raises(ConnectionRefusedError):
+            left_over.connect(("localhost", port))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(app.pid, signal.SIGKILL)
+        app.wait()
+        app.stdout.close()
 
 
 def test_a_damaged_run_does_not_hide_the_others(

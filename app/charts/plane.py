@@ -58,8 +58,8 @@ def zoo_scatter(models: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
 
 def _described(model: Mapping[Any, Any]) -> str:
     return (
-        f"<b>{model['name']}</b> ({model['family']})<br>{model['top1']:.1f} % on {model['source_task']}"
-        f"<br>{quantity(model['params'])} params · {quantity(model['macs'])} MACs"
+        f"<b>{model['name']}</b> ({model['family']})<br>{model['top1']:.1f} % on its source task "
+        f"({model['source_task']})<br>{quantity(model['params'])} params · {quantity(model['macs'])} MACs"
     )
 
 

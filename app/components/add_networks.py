@@ -10,7 +10,7 @@ from app.components.errors import error_box, one_sentence
 from dery_core.errors import Cancelled, DeryError
 from dery_core.units import quantity
 
-SOURCES = ("timm's catalogue", "A checkpoint of my own")
+SOURCES = {"catalogue": "timm's catalogue", "checkpoint": "A checkpoint of my own"}
 
 
 def add_networks() -> None:
@@ -25,14 +25,14 @@ def add_networks() -> None:
     zoo = steps.zoo()
     source = st.segmented_control(
         "From",
-        SOURCES,
-        default=SOURCES[0],
+        state.SOURCES,
+        format_func=SOURCES.__getitem__,
         required=True,
         key="add_from",
         persist_state="session",
     )
     with one_sentence():
-        if source == SOURCES[1]:
+        if source == "checkpoint":
             describe_checkpoint(busy)
         else:
             choose_pretrained(zoo, busy)

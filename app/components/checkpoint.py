@@ -9,7 +9,8 @@ import streamlit as st
 from app import own_zoo, state
 from app.components.errors import error_box
 from dery_core.errors import DeryError
-from dery_core.zoo import ZooModel
+from dery_core.settings import parse_settings
+from dery_core.zoo import UNKNOWN_TASK, ZooModel
 
 MOST_MEGABYTES = 4000
 
@@ -47,6 +48,13 @@ def describe_checkpoint(busy: bool) -> None:
         error_box(error)
         return
     size, mean, std = _inputs(expected)
+    with st.expander("Advanced", icon=":material/tune:"):
+        settings = st.text_input(
+            "Settings of the architecture, where it isn't built as timm does by default",
+            placeholder="embed_dim=96 depths=[2, 2, 6, 2]",
+            help="What `timm.create_model` takes: name=value, with spaces between, or a JSON object.",
+            key="own_settings",
+        )
     if st.button(
         "Add to my zoo",
         type="primary",
@@ -56,7 +64,7 @@ def describe_checkpoint(busy: bool) -> None:
         help="Choose a weight file first." if file is None else None,
     ):
         try:
-            model = described(expected, name, task, classes, size, mean, std)
+            model = described(expected, name, task, classes, size, mean, std, settings)
             assert file is not None
             own_zoo.add_checkpoint(model, file.getbuffer(), file.name)
         except DeryError as error:
@@ -84,7 +92,7 @@ def _inputs(expected: ZooModel) -> tuple[str, str, str]:
 
 
 def described(
-    expected: ZooModel, name: str, task: str, classes: str, size: str, mean: str, std: str
+    expected: ZooModel, name: str, task: str, classes: str, size: str, mean: str, std: str, settings: str
 ) -> ZooModel:
     """The network as the fields tell it; DeryError, in one sentence, for what they can't mean."""
     kwargs, names = _read_classes(classes)
@@ -94,11 +102,11 @@ def described(
     return replace(
         expected,
         name=name,
-        source_task=task or "unknown",
+        source_task=task or UNKNOWN_TASK,
         input_size=(3, height, width),
         mean=(red, green, blue),
         std=(deviations[0], deviations[1], deviations[2]),
-        model_kwargs=expected.model_kwargs | kwargs,
+        model_kwargs=expected.model_kwargs | parse_settings(settings) | kwargs,
         provenance=expected.provenance | ({"classes": names} if names else {}),
     )
 

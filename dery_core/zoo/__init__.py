@@ -4,7 +4,7 @@ from dery_core.zoo.architecture import build_architecture, family, member_cost
 from dery_core.zoo.layout import Layout
 from dery_core.zoo.layout_ops import channel_means, feature_map, from_feature_map, prefix_tokens
 from dery_core.zoo.line_graph import LineGraph, Node, SizeMeasure
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo.model import NOT_TOLD, UNKNOWN_TASK, ZooModel
 from dery_core.zoo.zoo import EMBEDDED_ZOO, Zoo, embedded_zoo, load_zoo
 
 # after the submodule of the same name, which importing would otherwise put in its place
@@ -24,6 +24,8 @@ from dery_core.zoo.own import (
 
 __all__ = [
     "EMBEDDED_ZOO",
+    "NOT_TOLD",
+    "UNKNOWN_TASK",
     "Layout",
     "LineGraph",
     "Node",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import threading
 import time
 import urllib.request
@@ -33,6 +34,7 @@ _POLL_SECONDS = 0.1
 _TIMEOUT = 15
 _CHUNK = 1 << 16
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_OFFLINE = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 
 
 def cached_weights(name: str) -> Path | None:
@@ -98,8 +100,23 @@ def _chunks(answer: IO[bytes], url: str, path: Path) -> Iterator[bytes]:
 
 
 def _undelivered(url: str, path: Path, error: Exception) -> DeryError:
-    reason = getattr(error, "reason", None) or first_line(error)
-    return DeryError(f"{url} can't be downloaded ({reason}): connect to the network, or save it as {path}.")
+    return DeryError(
+        f"{url} can't be downloaded ({_reason(error)}): connect to the network, or save it as {path}."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer, in words: an address's name that nobody knows, or no way to it, is what
+    a machine without a network meets."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror) or getattr(cause, "errno", None) in _OFFLINE:
+            return "no network"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    reason = getattr(error, "reason", None)  # of urllib's own error, which puts <> around it
+    return first_line(reason if isinstance(reason, Exception) else error)
 
 
 @dataclass
@@ -237,6 +254,6 @@ def _unreachable(name: str, repository: str, error: Exception) -> DeryError:
     folder = repo_folder_name(repo_id=repository, repo_type="model")
     return DeryError(
         f"'{name}' is not in the cache {constants.HF_HUB_CACHE}, and {constants.ENDPOINT} can't be reached "
-        f"({first_line(error)}): connect to the network, or copy the folder {folder} into that cache from a "
+        f"({_reason(error)}): connect to the network, or copy the folder {folder} into that cache from a "
         "machine that has it."
     )

@@ -8,6 +8,9 @@ from dery_core.errors import DeryError
 from dery_core.values import Value
 
 MOST_PIXELS = 4096
+UNKNOWN_TASK = "unknown"
+"""The source task of a network whose owner didn't say."""
+NOT_TOLD = "not told"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class ZooModel(Value):
     params: int | None = None
     macs: int | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained_on(self) -> str:
+        """The source task for people: "not told" is no name of a task, where "unknown" could be."""
+        return NOT_TOLD if self.source_task == UNKNOWN_TASK else self.source_task
 
     def __post_init__(self) -> None:
         if self.input_size[0] != 3 or min(self.input_size) < 1 or max(self.input_size) > MOST_PIXELS:

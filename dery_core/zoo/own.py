@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from dery_core.zoo.architecture import build_architecture, check_architecture, t
 from dery_core.zoo.building import line_graph, zoo_line_graph
 from dery_core.zoo.download import download_weights
 from dery_core.zoo.line_graph import LineGraph
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo.model import UNKNOWN_TASK, ZooModel
 from dery_core.zoo.pretrained import pretrained_model
 from dery_core.zoo.weights import load_tensors, read_tensors
 from dery_core.zoo.zoo import EMBEDDED, EMBEDDED_ZOO, Zoo, build_pretrained, embedded_zoo, file_hash, load_zoo
@@ -79,7 +80,7 @@ def template(architecture: str, name: str = "") -> ZooModel:
     check_architecture(architecture, name or architecture)
     known = timm_config(architecture) or PretrainedCfg()
     size, mean, std = (tuple(values) for values in (known.input_size, known.mean, known.std))
-    return ZooModel(name or architecture, architecture, "", "unknown", size, mean, std)
+    return ZooModel(name or architecture, architecture, "", UNKNOWN_TASK, size, mean, std)
 
 
 def untrained(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
@@ -129,17 +130,18 @@ def add_checkpoint(path: Path, model: ZooModel, weights_file: Path, report: Prog
     the network can't be cut.
     """
     _check_free(path, model.name)
-    check_writable(path.parent)
-    tick = Ticker(f"Checking {model.name}", 3, "steps", report)
     source = user_path(weights_file)
     if os.path.isdir(source):
         raise DeryError(f"the weights {source} are a folder: name the weight file in it.")
     if not os.path.isfile(source):
         raise DeryError(f"the weight file {source} does not exist.")
+    check_writable(path.parent)
+    tick = Ticker(f"Checking {model.name}", 3, "steps", report)
     tensors = read_tensors(source, f"the weight file {source}")
     model = _at_its_size(_with_classes(model, tensors))
     tick()
     module = build_architecture(model).eval()
+    _check_classes(model, module, tensors, source.name)
     load_tensors(module, tensors, f"'{model.name}': {source.name}", model.architecture)
     tick()
     model = _with_costs(model, line_graph(module, model.input_size, model.name))
@@ -207,13 +209,37 @@ def _with_costs(model: ZooModel, graph: LineGraph) -> ZooModel:
 def _with_classes(model: ZooModel, tensors: dict[str, Tensor]) -> ZooModel:
     """The model with as many classes as the checkpoint's classifier gives, unless it says how many."""
     check_architecture(model.architecture, model.name)
-    names = getattr(timm_config(model.architecture), "classifier", None)
-    first = names[0] if isinstance(names, tuple | list) and names else names
-    weight = tensors.get(f"{first}.weight")
+    weight = _classifier_weight(model, tensors)
     if "num_classes" in model.model_kwargs or weight is None or not weight.ndim:
         return model
     settings = {**model.model_kwargs, "num_classes": weight.shape[0]}
     return dataclasses.replace(model, model_kwargs=settings)
+
+
+def _check_classes(model: ZooModel, module: nn.Module, tensors: dict[str, Tensor], file: str) -> None:
+    """DeryError where the weights fit all but the classifier, which has another number of outputs."""
+    own = module.state_dict()
+    given, wanted = (_classifier_weight(model, weights) for weights in (tensors, own))
+    if given is None or wanted is None or not given.ndim or given.shape[0] == wanted.shape[0]:
+        return
+    fitting = {
+        name for name, tensor in own.items() if name in tensors and tensors[name].shape == tensor.shape
+    }
+    if all(name.rpartition(".")[0] in _classifiers(model) for name in own.keys() - fitting):
+        raise DeryError(
+            f"'{model.name}': the head in {file} has {given.shape[0]} outputs, not {wanted.shape[0]}: give "
+            f"{given.shape[0]} classes (--classes {given.shape[0]}), or none, and they are read off the file."
+        )
+
+
+def _classifier_weight(model: ZooModel, tensors: Mapping[str, Tensor]) -> Tensor | None:
+    return next((tensors.get(f"{name}.weight") for name in _classifiers(model)), None)
+
+
+def _classifiers(model: ZooModel) -> tuple[str, ...]:
+    """What timm calls the layers that give the logits, the one of the trained head first."""
+    names = getattr(timm_config(model.architecture), "classifier", None) or ()
+    return tuple(names) if isinstance(names, tuple | list) else (names,)
 
 
 def _reserved(folder: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +16,13 @@ from dery_core.progress import ProgressFn, silent
 from dery_core.workspace import Workspace
 from dery_core.zoo.architecture import check_architecture, family_of, timm_config
 from dery_core.zoo.download import cached_weights, download
-from dery_core.zoo.model import ZooModel
+from dery_core.zoo.model import UNKNOWN_TASK, ZooModel
 
 SWEEP = Path(__file__).resolve().parents[2] / "assets" / "timm_catalogue.csv"
 """What cutting every architecture of timm gave; `benchmarks/line_graphs.py` writes it."""
+OTHER_SIZES = SWEEP.with_name("timm_other_sizes.csv")
+"""MACs where weights take another input size than their architecture; `benchmarks/catalogue_sizes.py`
+writes it."""
 RESULTS = (
     "https://raw.githubusercontent.com/huggingface/pytorch-image-models/main/results/results-imagenet.csv"
 )
@@ -41,8 +45,8 @@ _TASKS = {
 class Pretrained:
     """One set of trained weights that timm knows.
 
-    `params`, `macs` (for one image) and `nodes` are the architecture's with the head it has by
-    default; None where they aren't known, `macs` also where these weights take another input size.
+    `params`, `macs` (for one image of `input_size`) and `nodes` are the architecture's with the head
+    it has by default; None where they aren't known.
     `cuttable` is None where nobody has tried, and `reason` says why not where it is False. `top1` is
     the accuracy on ImageNet-1k in percent by timm's own table, None without it.
     """
@@ -66,7 +70,19 @@ def catalogue(workspace: Workspace | None = None) -> tuple[Pretrained, ...]:
     """Every pretrained tag of timm by name; with the accuracies that `fetch_results` kept in the
     workspace, if it did."""
     table = _results_path(workspace) if workspace is not None else None
-    return _catalogue(table, _changed(table) if table else 0, _changed(SWEEP))
+    return _catalogue(table, _changed(table) if table else 0, _changed(SWEEP), _changed(OTHER_SIZES))
+
+
+def other_sizes() -> dict[tuple[str, str], str]:
+    """The architectures, with the sizes ("3x160x160") that some weights take and `SWEEP` doesn't hold;
+    and the first such weights."""
+    held = {(row["architecture"], row["input_size"]) for row in _rows(SWEEP)}
+    found: dict[tuple[str, str], str] = {}
+    for name in timm.list_models(pretrained=True):
+        wanted = (name.partition(".")[0], _spelt(timm_config(name).input_size))
+        if wanted not in held:
+            found.setdefault(wanted, name)
+    return found
 
 
 def search(
@@ -147,7 +163,7 @@ def pretrained_model(name: str, where: str = "") -> ZooModel:
 def source_task(tag: str) -> str:
     """What weights of that tag were trained on last, as far as its parts say."""
     known = [_TASKS[part] for part in reversed(tag.split("_")) if part in _TASKS]
-    return known[0] if known else tag or "unknown"
+    return known[0] if known else tag or UNKNOWN_TASK
 
 
 @lru_cache(maxsize=1)
@@ -164,17 +180,25 @@ def _changed(path: Path) -> int:
 
 
 @lru_cache(maxsize=4)
-def _catalogue(table: Path | None, table_changed: int, sweep_changed: int) -> tuple[Pretrained, ...]:
+def _catalogue(
+    table: Path | None, table_changed: int, sweep_changed: int, others_changed: int
+) -> tuple[Pretrained, ...]:
     accuracies = _accuracies(table) if table is not None and table_changed else {}
     sweep = {row["architecture"]: row for row in _rows(SWEEP)} if sweep_changed else {}
-    return tuple(_entry(name, sweep, accuracies) for name in timm.list_models(pretrained=True))
+    others = _rows(OTHER_SIZES) if others_changed else []
+    macs = {(row["architecture"], row["input_size"]): row["macs"] for row in [*others, *sweep.values()]}
+    return tuple(_entry(name, sweep, macs, accuracies) for name in timm.list_models(pretrained=True))
 
 
-def _entry(name: str, sweep: dict[str, dict[str, str]], accuracies: dict[str, float]) -> Pretrained:
+def _entry(
+    name: str,
+    sweep: dict[str, dict[str, str]],
+    macs: dict[tuple[str, str], str],
+    accuracies: dict[str, float],
+) -> Pretrained:
     architecture, _, tag = name.partition(".")
     config = timm_config(name)
     row = sweep.get(architecture, {})
-    same_input = tuple(config.input_size) == tuple(timm_config(architecture).input_size)
     nodes, reason = _count(row.get("nodes")), row.get("reason", "")
     return Pretrained(
         name=name,
@@ -185,12 +209,16 @@ def _entry(name: str, sweep: dict[str, dict[str, str]], accuracies: dict[str, fl
         classes=config.num_classes,
         source_task=source_task(tag),
         params=_count(row.get("params")),
-        macs=_count(row.get("macs")) if same_input else None,
+        macs=_count(macs.get((architecture, _spelt(config.input_size)))),
         nodes=nodes,
         cuttable=True if nodes else False if reason else None,
         reason=reason,
         top1=accuracies.get(name),
     )
+
+
+def _spelt(size: Iterable[int]) -> str:
+    return "x".join(map(str, size))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -60,8 +60,7 @@ def server(workspace: Path) -> Iterator[str]:
             time.sleep(0.2)
         yield address
     finally:
-        # The whole group: the streamlit server is a child of the dery command.
-        os.killpg(process.pid, 15)
+        process.terminate()
         process.wait(timeout=20)
 
 

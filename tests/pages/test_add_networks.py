@@ -18,7 +18,7 @@ from dery_core.zoo import ZooModel
 Open = Callable[..., AppTest]
 Told = Callable[[AppTest], str]
 
-FILE, UPLOAD = "A checkpoint of my own", "flowers.safetensors"
+FILE, UPLOAD = "checkpoint", "flowers.safetensors"
 
 
 @pytest.fixture
@@ -78,6 +78,17 @@ def test_an_own_checkpoint_becomes_a_member_that_is_found_again_and_removed(
     assert again.session_state["members"] == ("vit.clutter",)
 
 
+def test_a_reload_stays_with_the_form(open_page: Open, own_workspace: Path, weights: bytes) -> None:
+    app = describe(open_page("zoo", view="add"), weights, own_classes="9")
+    app.button(key="add_checkpoint").click().run()
+    assert app.error
+    shown = {key: str(value) for key, value in app.query_params.items()}
+    again = open_page("zoo", **shown)
+    assert again.selectbox(key="own_architecture").options
+    again.segmented_control(key="add_from").set_value("catalogue").run()
+    assert "add_from" not in again.query_params
+
+
 def test_a_network_may_be_called_as_a_field_of_the_form_is(
     open_page: Open, own_workspace: Path, weights: bytes
 ) -> None:
@@ -104,6 +115,7 @@ def test_a_file_that_does_not_fit_is_one_sentence_and_the_fields_stay(
     ("key", "text", "said"),
     [
         ("own_classes", "1.5", "is no number of classes"),
+        ("own_settings", "32 pixels", "'32 pixels' is neither name=value"),
         ("own_Standard deviation_test_resnet", "0.2, 0.2", "write 3 numbers"),
         ("own_Height, width_test_resnet", "0", "must be [3, height, width]"),
     ],
@@ -120,6 +132,14 @@ def test_class_names_are_kept_with_the_network(open_page: Open, own_workspace: P
     app = describe(open_page("zoo", view="add"), weights, own_classes="a, b, c, d, e")
     app.button(key="add_checkpoint").click().run()
     assert steps.zoo().model("flowers").provenance["classes"] == ["a", "b", "c", "d", "e"]
+
+
+def test_settings_of_the_architecture_are_taken(open_page: Open, own_workspace: Path, weights: bytes) -> None:
+    app = describe(open_page("zoo", view="add"), weights, own_settings="global_pool=max, drop_rate=0.1")
+    app.button(key="add_checkpoint").click().run()
+    assert not app.error
+    kept = {"global_pool": "max", "drop_rate": 0.1, "num_classes": 5}
+    assert steps.zoo().model("flowers").model_kwargs == kept
 
 
 def test_adding_is_followed_across_a_reload_and_cancelled(

@@ -63,6 +63,20 @@ def test_a_source_task_that_is_a_label_is_named_without_an_error(open_page: Open
     assert "none · no pictures of it here" in told(app)
 
 
+def test_a_source_task_that_nobody_told_is_no_task(
+    open_page: Open, told: Told, toy_zoo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = json.loads(toy_zoo_path.read_text())["models"]
+    path = tmp_path / "untold.json"
+    path.write_text(json.dumps([{**model, "source_task": "unknown"} for model in models]))
+    monkeypatch.setenv("DERY_ZOO", str(path))
+    app = open_page("zoo")
+    rows = [str(html.value) for html in app.html if 'class="dery-swatch"' in str(html.value)]
+    assert ["<span>not told</span>" in row for row in rows] == [True, True]
+    assert "unknown" not in "".join(rows)
+    assert "no pictures of it here" not in told(app)
+
+
 def test_costs_that_the_file_lacks_are_counted(open_page: Open) -> None:
     app = open_page("zoo")
     rows = [str(html.value) for html in app.html if 'class="dery-swatch"' in str(html.value)]

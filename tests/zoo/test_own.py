@@ -174,14 +174,25 @@ def test_what_is_no_checkpoint_gets_a_sentence(
 def test_weights_that_do_not_fit_are_named_and_nothing_is_written(
     path: Path, checkpoint: Path, state: dict[str, Tensor]
 ) -> None:
-    with pytest.raises(
-        DeryError, match=r"'fc\.weight' is \(5, 8\) in the file, but \(7, 8\).*\(and 1 more\)"
-    ):
-        add_checkpoint(path, replace(TINY, model_kwargs={**TINY.model_kwargs, "num_classes": 7}), checkpoint)
+    with pytest.raises(DeryError, match=r"'layer4.* in the file, but .*\(and \d+ more\)"):
+        add_checkpoint(
+            path, replace(TINY, model_kwargs={**TINY.model_kwargs, "channels": [4, 4, 8, 16]}), checkpoint
+        )
     with pytest.raises(DeryError, match="lacks the tensor 'stem.*probably of another architecture"):
         add_checkpoint(path, template("convnext_atto", "mine"), checkpoint)
     assert not path.exists()
     assert not list(path.parent.glob("*"))
+
+
+def test_another_number_of_classes_is_told_as_such(path: Path, checkpoint: Path) -> None:
+    other = {**TINY.model_kwargs, "num_classes": 7}
+    with pytest.raises(DeryError, match=r"head in my\.pth has 5 outputs, not 7: .*--classes 5"):
+        add_checkpoint(path, replace(TINY, model_kwargs=other), checkpoint)
+    # there the classes are the smaller fault
+    narrow = {**other, "channels": [4, 4, 8, 16]}
+    with pytest.raises(DeryError, match=r"tensor 'layer"):
+        add_checkpoint(path, replace(TINY, model_kwargs=narrow), checkpoint)
+    assert not path.exists()
 
 
 def test_cancelling_writes_nothing(path: Path, checkpoint: Path) -> None:
@@ -357,6 +368,14 @@ def test_tensors_that_are_no_weights_are_named(
     with pytest.raises(DeryError, match=said):
         add_checkpoint(path, TINY, checkpoint)
     assert not path.exists()
+
+
+def test_a_missing_file_is_told_before_any_progress(path: Path, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    with pytest.raises(DeryError, match="gone.pth does not exist"):
+        add_checkpoint(path, TINY, tmp_path / "gone.pth", reports.append)
+    assert not reports
+    assert not path.parent.exists()
 
 
 def test_a_tag_is_no_architecture_and_a_folder_no_weight_file(path: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """timm's pretrained networks: the catalogue, and weights from a hub that this process plays."""
 
+import errno
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
@@ -16,7 +18,8 @@ from safetensors.torch import save
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
 from dery_core.workspace import Workspace
-from dery_core.zoo import add_pretrained, build_architecture, check_zoo, load_zoo, pretrained
+from dery_core.zoo import add_pretrained, build_architecture, check_zoo, load_zoo, pretrained, template
+from dery_core.zoo.costs import count_macs
 from dery_core.zoo.pretrained import catalogue, fetch_results, have_results, search
 
 NAME = "test_resnet.r160_in1k"
@@ -185,6 +188,18 @@ def test_catalogue_holds_every_tag_without_sweep_and_results(
     assert entries["vit_base_patch16_224.augreg_in21k"].source_task == "ImageNet-21k"
 
 
+def test_macs_are_known_where_weights_take_another_size_than_their_architecture() -> None:
+    entries = {entry.name: entry for entry in catalogue()}
+    small, usual = entries["resnet18.a3_in1k"], entries["resnet18.a1_in1k"]
+    assert (small.input_size, usual.input_size) == ((3, 160, 160), (3, 224, 224))
+    assert small.macs == count_macs(
+        build_architecture(template("resnet18")).eval(), torch.zeros(1, 3, 160, 160)
+    )
+    assert usual.macs is not None
+    assert small.macs < usual.macs
+    assert not [entry.name for entry in entries.values() if entry.params and not entry.macs]
+
+
 def test_search_keeps_to_text_family_and_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.csv"
     sweep.write_text(SWEEP)
@@ -220,6 +235,30 @@ def test_accuracies_without_a_network_are_a_sentence(monkeypatch: pytest.MonkeyP
         fetch_results(workspace)
     assert not have_results(workspace)
     assert catalogue(workspace)
+
+
+@pytest.mark.parametrize(
+    ("met", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no network"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "no network"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
+        (TimeoutError("timed out"), "timed out"),
+    ],
+)
+def test_why_a_download_failed_is_said_in_words(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, met: OSError, said: str
+) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        raise met
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    for attempt in (
+        lambda: fetch_results(Workspace.open(tmp_path)),
+        lambda: add_pretrained(tmp_path / "zoo.yaml", NAME),
+    ):
+        with pytest.raises(DeryError, match=rf"\({said}\): connect to the network"):
+            attempt()
 
 
 def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
