@@ -124,6 +124,7 @@ def table_only(job: Job, comparison: Comparison) -> tuple[dict[str, Any], Values
     zoo, workspace = load_zoo(job.zoo), Workspace.open(job.workspace)
     for path in workspace.tables.glob("*"):
         path.unlink()
+    probe_images(job.probe)
     with Meter() as meter:
         table = similarity_table(zoo, job.names, job.probe, workspace, comparison, memory=job.memory)
     return meter.row() | {"cuts": len(table.index)}, {}
