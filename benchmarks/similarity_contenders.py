@@ -7,6 +7,7 @@ Writes OUT.json (CPU and wall seconds, memory) and OUT.npz (values over all cuts
 
 import argparse
 import contextlib
+import copy
 import json
 import os
 import resource
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -133,16 +134,20 @@ def table_only(job: Job, comparison: Comparison) -> tuple[dict[str, Any], Values
 def pairwise(
     job: Job, networks: list[nn.Sequential], compare: Callable[[nn.Module, nn.Module], Tensor]
 ) -> tuple[dict[str, Any], Values]:
-    """Every two of the networks by a peer, which compares pairs; NaN where a network meets itself."""
+    """Every two of the networks, and each with itself, by a peer, which compares pairs. The values of a
+    network with itself are left out (NaN): they are no test of agreement."""
     counts = [len(graph.nodes) for graph in line_graphs(job)]
     ends = np.cumsum(counts)
     values = np.full((ends[-1], ends[-1]), np.nan)
     with Meter() as meter:
-        for i, j in combinations(range(len(networks)), 2):
-            found = compare(networks[i], networks[j]).double().numpy()
+        for i, j in combinations_with_replacement(range(len(networks)), 2):
+            # hooks on one module would answer for both sides
+            other = networks[j] if i != j else copy.deepcopy(networks[i])
+            found = compare(networks[i], other).double().numpy()
             rows, columns = (slice(ends[k] - counts[k], ends[k]) for k in (i, j))
-            values[rows, columns], values[columns, rows] = found, found.T
-            for module in (*networks[i].modules(), *networks[j].modules()):
+            if i != j:
+                values[rows, columns], values[columns, rows] = found, found.T
+            for module in (*networks[i].modules(), *other.modules()):
                 module._forward_hooks.clear()  # the peers leave theirs, and every pair would add some
     return meter.row(), {"values": values}
 
