@@ -68,7 +68,7 @@ images of `{task}`: `timm`, small architectures of timm at {side} px with random
 minibatch of {batches[timm]}, which is what torch_cka's own example takes; they were chosen for many cuts that
 are cheap to run, where comparing weighs more than running: with dearer networks ratios are smaller.
 `embedded`, the first of the trained networks that ship with DeRy Studio, in their order, at 32 px in
-minibatches of {batches[embedded]}. The peers compare pairs; the table holds every two of the networks and each
+minibatches of {batches[embedded]}. The peers compare pairs; the table holds every two networks and each
 with itself, so that is what they were given. CPU seconds are the processor's; the networks were built before
 for everybody.
 *Grew by* is what the process grew by at most while it compared, beyond what it had freed and kept before;
