@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     similarity.set_defaults(command=commands.similarity)
     similarity.add_argument("models", nargs="*", help="zoo members (default: all)")
     similarity.add_argument("--task", help="where the probe images come from (default: the target task)")
-    similarity.add_argument("--images", type=int, default=256, help="number of probe images (default 256)")
+    similarity.add_argument(
+        "--images", type=_images, default=256, help="number of probe images (default 256)"
+    )
     similarity.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
     similarity.add_argument(
         "--measure",
@@ -98,8 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the same, or bare arrays (.npz: cka, model, cut, cum_size, names)",
     )
-    partition.add_argument("-k", type=int, default=4, help="blocks a network (default 4)")
-    partition.add_argument("--epsilon", type=float, default=0.2, help="size slack of a block (default 0.2)")
+    partition.add_argument("-k", type=_blocks, default=4, help="blocks a network, 2 to 12 (default 4)")
+    partition.add_argument(
+        "--epsilon",
+        type=_not_negative,
+        default=0.2,
+        help="no block is larger than 1 + ε times the mean block of its network (default 0.2)",
+    )
     partition.add_argument(
         "--size",
         choices=["params", "macs", "nodes"],
@@ -110,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         "--variant",
         choices=["staged", "free"],
         default="staged",
-        help="stage k is set k (default), or every block is in the set that it is most like",
+        help="staged: the k-th block of every network is in set k (default); free: every block is in the set "
+        "whose anchor it is most like",
     )
     partition.add_argument(
         "--max-seconds", type=float, default=120.0, metavar="S", help="stop, with the gap (default 120)"
@@ -258,6 +266,21 @@ def _whole(text: str, least: int, most: int) -> int:
 
 def _count(text: str) -> int:
     return _whole(text, 1, 10**6)
+
+
+def _images(text: str) -> int:
+    return _whole(text, 4, 10**6)
+
+
+def _blocks(text: str) -> int:
+    return _whole(text, 2, 12)
+
+
+def _not_negative(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
 
 
 def _seed(text: str) -> int:

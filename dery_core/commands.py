@@ -94,6 +94,8 @@ def partition(arguments: argparse.Namespace) -> None:
 
     path = user_path(arguments.file or arguments.table)
     check_json(arguments.json)
+    if path.suffix == ".json":
+        raise DeryError(f"{path} is JSON: give the .npz file that `dery similarity` prints last.")
     bare = is_bare_table(path)
     # Bare arrays have no zoo behind them to reassemble, so their partition isn't kept.
     folder = None if bare else Workspace.open(arguments.workspace).partitions
@@ -150,23 +152,37 @@ def _print_partition(found: "Partition", seconds: float) -> None:
         [
             {"network": model}
             | {
-                f"stage {k}": f"{block.first_node}–{block.last_node} ({f'set {set_ + 1}, ' * free}{like:.2f})"
+                f"stage {k}": f"{block.first_node}–{block.last_node} "
+                f"({f'set {set_ + 1}, ' * free}{'★ ' * (block in found.anchors)}{like:.2f})"
                 for k, (block, set_, like) in enumerate(zip(blocks, sets, likes, strict=True), 1)
             }
             for model, blocks, sets, likes in rows
         ]
     )
-    print("First–last node of each block, and its similarity to its set's anchor (2 is the most).")
+    print(
+        "First–last node of each block, and its similarity to the anchor ★ of its set, the block that all "
+        "others in it are compared with (2 is the most; an anchor has it with itself)."
+    )
     if found.widened:
         limits = dict(zip(found.models, found.limits, strict=True))
-        names = ", ".join(f"{name} ({limits[name] - 1:.2g})" for name in found.widened)
+        names = ", ".join(f"{name} ({_above(found.epsilon, limits[name] - 1)})" for name in found.widened)
         print(f"No {found.k} blocks keep ε = {found.epsilon:g} in some networks; theirs is wider: {names}.")
     how = "proved" if found.proved else f"gap {100 * found.gap:.3f} %"
-    print(f"Objective {found.objective:.4f}, upper bound {found.upper_bound:.4f}, {how}, {seconds:.2f} s.")
+    print(
+        f"Objective, the sum of all these, {found.objective:.4f}, upper bound {found.upper_bound:.4f}, "
+        f"{how}, {seconds:.2f} s."
+    )
+
+
+def _above(limit: float, value: float) -> str:
+    """`value`, which is above `limit`, in as few digits as show that."""
+    texts = (f"{value:.{digits}g}" for digits in range(2, 17))
+    return next((text for text in texts if float(text) > limit), f"{value}")
 
 
 def _partition_figures(found: "Partition", seconds: float) -> dict[str, object]:
     return {
+        "schema_version": 1,
         "objective": found.objective,
         "upper_bound": found.upper_bound,
         "gap": found.gap,
@@ -181,10 +197,12 @@ def _partition_figures(found: "Partition", seconds: float) -> dict[str, object]:
             for model, blocks in zip(found.models, found.blocks, strict=True)
         },
         "sets": dict(zip(found.models, found.sets, strict=True)),
+        "similarity": dict(zip(found.models, found.similarity, strict=True)),
         "anchors": [
             {"model": anchor.model, "start": anchor.start, "end": anchor.end} for anchor in found.anchors
         ],
         "widened_models": found.widened,
+        "limits": dict(zip(found.models, found.limits, strict=True)),
     }
 
 

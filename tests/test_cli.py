@@ -57,6 +57,11 @@ def test_partition_of_bare_arrays_is_written_as_json(
     assert found["sets"] == {"one": [0, 1], "other": [0, 1]}
     assert [anchor["end"] for anchor in found["anchors"]] == [4, 5]
     assert found["widened_models"] == ["one", "other"]  # no two blocks are below 4.95 of 9
+    assert min(found["limits"].values()) > 1.1
+    assert sum(map(sum, found["similarity"].values())) == pytest.approx(found["objective"])
+    status, _, err = run(capsys, "partition", str(out))
+    assert status == 2
+    assert "give the .npz" in err
     assert found["seconds"] > 0
     assert (found["variant"], found["k"], found["epsilon"], found["proved"]) == (variant, 2, 0.1, True)
 
@@ -69,7 +74,7 @@ def test_each_step_takes_the_file_that_the_step_before_kept(
     table = out.splitlines()[-1]
     status, _, err = run(capsys, "partition", table, "-k", "50")
     assert status == 2
-    assert "choose 2 to 12" in err
+    assert "from 2 to 12" in err
     status, out, _ = run(capsys, "partition", table, "-k", "3", "--workspace", workspace)
     assert status == 0
     assert all(model in out for model in MODELS)
