@@ -110,8 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     partition.add_argument(
         "--size",
         choices=["params", "macs", "nodes"],
-        default="params",
-        help="what a block's size is counted in",
+        help="what a block's size is counted in (default params; bare arrays bring their own sizes)",
     )
     partition.add_argument(
         "--variant",
@@ -121,7 +120,11 @@ def _parser() -> argparse.ArgumentParser:
         "whose anchor it is most like",
     )
     partition.add_argument(
-        "--max-seconds", type=float, default=120.0, metavar="S", help="stop, with the gap (default 120)"
+        "--max-seconds",
+        type=_not_negative,
+        default=120.0,
+        metavar="S",
+        help="stop, with the gap (default 120)",
     )
     partition.add_argument("--json", type=Path, metavar="OUT", help="also write the answer here")
 

@@ -105,7 +105,9 @@ def partition(arguments: argparse.Namespace) -> None:
     seconds = time.monotonic() - started
     _print_partition(found, seconds)
     if arguments.json is not None:
-        write_text(arguments.json, json.dumps(_partition_figures(found, seconds), indent=1) + "\n")
+        size = arguments.size or ("given" if bare else found.size)
+        figures = _partition_figures(found, size, seconds)
+        write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
     if folder is not None:
         print(_kept(found, folder))
 
@@ -118,7 +120,7 @@ def _table_partition(arguments: argparse.Namespace, path: Path, report: Progress
         SimilarityTable.load(path),
         arguments.k,
         arguments.epsilon,
-        arguments.size,
+        arguments.size or "params",
         variant=arguments.variant,
         max_seconds=arguments.max_seconds,
         report=report,
@@ -128,17 +130,18 @@ def _table_partition(arguments: argparse.Namespace, path: Path, report: Progress
 def _bare_partition(arguments: argparse.Namespace, path: Path, report: ProgressFn) -> "Partition":
     from dery_core.partition import bare_table, solve_arrays
 
+    if arguments.size in ("params", "macs"):
+        raise DeryError(f"{path} brings its own sizes: leave --size out, or say --size nodes to count nodes.")
     table = bare_table(path)
-    size = table.cut.astype(float) if arguments.size == "nodes" else table.size
     return solve_arrays(
         table.similarity,
         table.model,
         table.cut,
-        size,
+        table.cut.astype(float) if arguments.size else table.size,
         table.names,
         arguments.k,
         arguments.epsilon,
-        measure=arguments.size,
+        measure=arguments.size or "params",
         variant=arguments.variant,
         max_seconds=arguments.max_seconds,
         report=report,
@@ -180,7 +183,7 @@ def _above(limit: float, value: float) -> str:
     return next((text for text in texts if float(text) > limit), f"{value}")
 
 
-def _partition_figures(found: "Partition", seconds: float) -> dict[str, object]:
+def _partition_figures(found: "Partition", size: str, seconds: float) -> dict[str, object]:
     return {
         "schema_version": 1,
         "objective": found.objective,
@@ -191,7 +194,7 @@ def _partition_figures(found: "Partition", seconds: float) -> dict[str, object]:
         "variant": found.variant,
         "k": found.k,
         "epsilon": found.epsilon,
-        "size": found.size,
+        "size": size,
         "blocks": {
             model: [0, *(block.end for block in blocks)]
             for model, blocks in zip(found.models, found.blocks, strict=True)

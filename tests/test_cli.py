@@ -64,6 +64,13 @@ def test_partition_of_bare_arrays_is_written_as_json(
     assert "give the .npz" in err
     assert found["seconds"] > 0
     assert (found["variant"], found["k"], found["epsilon"], found["proved"]) == (variant, 2, 0.1, True)
+    assert found["size"] == "given"  # what it counts isn't in the file
+    status, _, err = run(capsys, "partition", "--table", str(tmp_path / "t.npz"), *words, "--size", "macs")
+    assert status == 2
+    assert "brings its own sizes: leave --size out" in err
+    assert run(capsys, "partition", "--table", str(tmp_path / "t.npz"), *words, "--size", "nodes")[0] == 0
+    found = json.loads(out.read_text())
+    assert (found["size"], found["blocks"]["one"]) == ("nodes", [0, 2, 5])
 
 
 def test_each_step_takes_the_file_that_the_step_before_kept(
@@ -299,6 +306,8 @@ def test_similarity_offers_every_measure(capsys: pytest.CaptureFixture[str]) -> 
         (["zoo", "check", "vit.cluter"], "did you mean 'vit.clutter'"),
         (["zoo", "search", "--max-params", "lots"], "'lots' is not a count"),
         (["partition", "nowhere.npz"], "nowhere.npz"),
+        (["partition", "x.npz", "--max-seconds", "nan"], "nan is not a number from 0"),
+        (["partition", "x.npz", "--max-seconds", "inf"], "inf is not a number from 0"),
         (["reassemble", "nowhere.json"], "nowhere.json does not exist"),
         (["reassemble", "x.json", "--max-params", "lots"], "'lots' is not a count"),
         (["tune", "--member", "vit.clutter", "--epochs", "0"], "epochs"),

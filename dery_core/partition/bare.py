@@ -69,11 +69,13 @@ def bare_table(path: Path) -> BareTable:
 
 
 def _mirrored(cka: Floats) -> Floats:
-    """Symmetric, with a unit diagonal, where it is so to within rounding; else as it is."""
+    """Symmetric, with a unit diagonal and nothing above 1, where it is so to within rounding; else as it
+    is."""
     exact = cka.astype(np.float64)
     rounding = 2 * float(np.finfo(cka.dtype).eps)
-    if np.abs(exact - exact.T).max() <= rounding and np.abs(np.diagonal(exact) - 1).max() <= rounding:
-        exact = (exact + exact.T) / 2
+    off = max(np.abs(exact - exact.T).max(), np.abs(np.diagonal(exact) - 1).max(), exact.max() - 1)
+    if off <= rounding:
+        exact = np.minimum((exact + exact.T) / 2, 1)
         np.fill_diagonal(exact, 1)
     return exact
 

@@ -19,7 +19,7 @@ class BranchAndBound(ABC, Generic[Node]):
     """Keeps the objective of the best solution found and the bound on what is left.
 
     A subclass explores nodes: it lowers their bound, raises `objective`, says with `drop` what it
-    leaves out, and calls `step` after every step.
+    leaves out, calls `step` after every step and `alive` amid long ones.
     """
 
     def __init__(self, max_seconds: float, report: ProgressFn) -> None:
@@ -56,6 +56,10 @@ class BranchAndBound(ABC, Generic[Node]):
             return False
         self._closed = max(self._closed, bound)
         return True
+
+    def alive(self) -> None:
+        """Report that the step in hand goes on: whoever wants it cancelled can only say so then."""
+        self._tick(0)
 
     def step(self, bound: float) -> None:
         """Note how things stand when the node in hand has this bound."""

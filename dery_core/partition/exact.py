@@ -12,7 +12,7 @@ problem a stage; anchors that can't reach the incumbent are dropped and the rest
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,9 +100,11 @@ def reoptimise(
     solution: Solution,
     candidates: Sequence[Ints] | None = None,
     deadline: float = math.inf,
+    alive: Callable[[], object] = lambda: None,
 ) -> Solution:
     """Replace one anchor after the other by the best of `candidates` (per stage; all segments by
-    default), every model's cuts moving with it, until no replacement helps or time is over."""
+    default), every model's cuts moving with it, until no replacement helps or time is over. Calls
+    `alive` before each."""
     if candidates is None:
         candidates = [np.arange(len(stage)) for stage in problem.stages]
     current, best = list(solution.anchors), solution.objective
@@ -113,6 +115,7 @@ def reoptimise(
             suffixes.insert(0, problem.extend_back(k, suffixes[0], earned))
         prefix, before = problem.at_start(), best
         for k, anchors in enumerate(candidates):
+            alive()
             if time.monotonic() > deadline:
                 break
             values = problem.anchor_values(k, anchors, prefix, suffixes[k])
@@ -166,6 +169,7 @@ class _Search(BranchAndBound[_Node]):
         problem, values = self.problem, self.values(root)
         settled = [settle(problem, _tops(root.candidates, values))]
         for model in np.unique(np.linspace(0, problem.models - 1, 4).astype(int)):
+            self.alive()
             settled.append(settle(problem, tuple(settled[0].segments[model].tolist())))
         if self.best:
             settled.insert(0, self.best)
@@ -175,7 +179,7 @@ class _Search(BranchAndBound[_Node]):
         for solution in {solution.anchors: solution for solution in settled}.values():
             if self.out_of_time:
                 break
-            self.offer(reoptimise(problem, solution, node.candidates, self.deadline))
+            self.offer(reoptimise(problem, solution, node.candidates, self.deadline, self.alive))
         self.step(sum(float(value.max()) for value in values))
         return node
 
@@ -261,10 +265,12 @@ class _Search(BranchAndBound[_Node]):
 
     def values(self, node: _Node) -> list[Floats]:
         """Each stage's problem by itself: the value of every candidate anchor."""
-        return [
-            self.problem.anchor_values(k, anchors, node.multipliers[k], -node.multipliers[k + 1])
-            for k, anchors in enumerate(node.candidates)
-        ]
+        values = []
+        for k, anchors in enumerate(node.candidates):
+            self.alive()
+            prefix, suffix = node.multipliers[k], -node.multipliers[k + 1]
+            values.append(self.problem.anchor_values(k, anchors, prefix, suffix))
+        return values
 
 
 def _tops(candidates: list[Ints], values: list[Floats]) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dery_core.partition.branching import TOLERANCE, BranchAndBound
 from dery_core.partition.exact import nearest, solve
 from dery_core.partition.problem import Problem
-from dery_core.partition.solution import Solution, Warm, placed
+from dery_core.partition.solution import Solution, Warm, free_sets, likeness, placed
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
 
@@ -55,7 +55,9 @@ def solve_free(
         cuts = problem.cuts(nearest(problem, warm.cuts))
         for sets in (warm.sets, stages):
             search.improve(_centres(problem, cuts, sets), cuts)
-    staged = solve(problem, max_nodes=1, max_seconds=max_seconds / 4, warm=warm)
+    staged = solve(
+        problem, max_nodes=1, max_seconds=max_seconds / 4, report=lambda _: search.alive(), warm=warm
+    )
     cuts = problem.cuts(staged.segments)
     search.improve(_centres(problem, cuts, stages), cuts)
     for model in np.unique(np.linspace(0, problem.models - 1, _STARTS).astype(int)):
@@ -117,15 +119,9 @@ def _earned(problem: Problem, k: int, anchors: Anchors, member: bool) -> Floats:
 
 def _medoids(problem: Problem, anchors: Anchors, cuts: Ints) -> tuple[Anchors, float]:
     """Each set's block with the largest summed similarity to the set's others, and what all blocks then
-    earn, each with the anchor that it is most like."""
-    moved = _centres(problem, cuts, _likeness(problem, cuts, anchors).argmax(axis=2))
-    return moved, float(_likeness(problem, cuts, moved).max(axis=2).sum())
-
-
-def _likeness(problem: Problem, cuts: Ints, anchors: Anchors) -> Floats:
-    """S of every block with every anchor (N, K, K)."""
-    sim = problem.similarity
-    return sim[cuts[:, :-1, None], anchors[:, 0]] + sim[cuts[:, 1:, None], anchors[:, 1]]
+    earn, each with the anchor that it is most like: no less than with `anchors`, if these are blocks."""
+    moved = _centres(problem, cuts, free_sets(problem, cuts, anchors))
+    return moved, float(likeness(problem, cuts, moved).max(axis=2).sum())
 
 
 def _centres(problem: Problem, cuts: Ints, sets: Ints) -> Anchors:
@@ -190,7 +186,10 @@ class _Search(BranchAndBound[_Node]):
         self.home = np.stack([np.isin(keys, stage) for stage in stages])
 
     def improve(self, anchors: Anchors, cuts: Ints) -> None:
-        anchors, cuts, objective = settle_free(self.problem, anchors, cuts)
+        self.alive()
+        self.offer(*settle_free(self.problem, anchors, cuts))
+
+    def offer(self, anchors: Anchors, cuts: Ints, objective: float) -> None:
         if objective > self.objective:
             self.anchors, self.cuts, self.objective = anchors, cuts, objective
 
@@ -234,6 +233,8 @@ class _Search(BranchAndBound[_Node]):
         try:
             if not self.nodes:
                 node = self.tighten(node, above, _ROOT_STEPS, still=True)[1]
+                if len(node.candidates) < self.problem.k:
+                    return -np.inf, []  # nothing can beat the incumbent
             bound, node, often = self.tighten(node, above, _NODE_STEPS if self.nodes else _ROOT_STEPS)
         except _OutOfTime:
             return above, [node]
@@ -244,8 +245,11 @@ class _Search(BranchAndBound[_Node]):
         if math.comb(len(left), missing) <= _ENUMERATE:
             for chosen in itertools.combinations(left.tolist(), missing):
                 anchors = self.rows([*node.certain, *chosen])
-                if evaluate_free(self.problem, anchors) > self.objective + 1e-12:
-                    self.improve(anchors, best_cuts(self.problem, anchors))
+                value = evaluate_free(self.problem, anchors)
+                if value > self.objective:
+                    cuts = best_cuts(self.problem, anchors)
+                    self.offer(anchors, cuts, value)  # as it is: on its value the node is closed
+                    self.improve(anchors, cuts)
             return self.objective, []
         at = int(left[np.minimum(often[left], 1 - often[left]).argmax()])
         without = replace(node, candidates=node.candidates[node.candidates != at])
@@ -280,7 +284,9 @@ class _Search(BranchAndBound[_Node]):
                 if stalled == _PATIENCE:
                     scale, stalled = _SHORTER * scale, 0
             bound = min(bound, total)
-            if not still:
+            if still:
+                self.alive()
+            else:
                 self.propose(anchors)
                 self.step(bound)
             slow = step >= steps and totals[-steps] - total < _WORTH * (total - self.objective)
@@ -314,6 +320,7 @@ class _Search(BranchAndBound[_Node]):
             if self.out_of_time and not patient:
                 raise _OutOfTime
             for part, best in self.problem.best_by_model(k, start, end, cut_prices[k], -cut_prices[k + 1]):
+                self.alive()
                 gains[k, part] = best
         return gains
 

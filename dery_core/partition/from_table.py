@@ -10,7 +10,7 @@ from dery_core.errors import DeryError
 from dery_core.partition.exact import solve
 from dery_core.partition.free import solve_free
 from dery_core.partition.problem import Problem, build_problem
-from dery_core.partition.solution import Solution, Warm
+from dery_core.partition.solution import Solution, Warm, free_sets, likeness
 from dery_core.partition.value import Block, Partition, Variant
 from dery_core.partition.windows import Floats, Ints
 from dery_core.progress import ProgressFn, silent
@@ -37,7 +37,8 @@ def solve_partition(
     it. Needs the table alone.
 
     Raises DeryError for K outside K_RANGE or larger than a model's node count, ε < 0, an unknown size
-    measure or variant, fewer than two models, and a model the table doesn't have.
+    measure or variant, a time limit that is none, fewer than two models, and a model the table doesn't
+    have.
     """
     names = list(dict.fromkeys(table.models if models is None else models))
     problem = partition_problem(table, names, k, epsilon, size)
@@ -122,6 +123,8 @@ def _solved(
 ) -> Partition:
     if variant not in get_args(Variant):
         raise DeryError(f"Unknown variant {variant!r}: choose {', '.join(get_args(Variant))}.")
+    if not 0 <= max_seconds < math.inf:  # which nan isn't either
+        raise DeryError(f"The time limit is {max_seconds} seconds: give a number from 0 on.")
     solver = solve if variant == "staged" else solve_free
     near = None if warm is None else warm_start(problem, names, warm)
     solution = solver(problem, max_seconds=max_seconds, report=report, warm=near)
@@ -133,19 +136,17 @@ def as_partition(
 ) -> Partition:
     """A solution of the problem (positions in its stages) as the value other rooms use; `said` are the
     fields that the problem doesn't know."""
-    starts, ends = problem.rows(solution.segments)
+    cuts = problem.cuts(solution.segments)
     anchors = [
         (int(problem.stages[k].start[at]), int(problem.stages[k].end[at]))
         for k, at in zip(solution.homes, solution.anchors, strict=True)
     ]
-    begin, finish = map(list, zip(*anchors, strict=True))
-    likeness = problem.similarity[starts[:, :, None], begin] + problem.similarity[ends[:, :, None], finish]
     if variant == "staged":
         sets = np.tile(np.arange(problem.k), (problem.models, 1))
     else:
-        own = (starts[:, :, None] == begin) & (ends[:, :, None] == finish)
-        sets = np.where(own, np.inf, likeness).argmax(axis=2)
-    similarity = np.take_along_axis(likeness, sets[:, :, None], axis=2)[:, :, 0]
+        sets = free_sets(problem, cuts, np.array(anchors))
+    likes = likeness(problem, cuts, np.array(anchors))
+    similarity = np.take_along_axis(likes, sets[:, :, None], axis=2)[:, :, 0]
     objective = math.fsum(similarity.ravel())
 
     def block(start: int, end: int) -> Block:
@@ -157,7 +158,7 @@ def as_partition(
     return Partition(
         k=problem.k,
         models=tuple(names),
-        blocks=tuple(tuple(map(block, *rows)) for rows in zip(starts.tolist(), ends.tolist(), strict=True)),
+        blocks=tuple(tuple(map(block, row[:-1], row[1:])) for row in cuts.tolist()),
         sets=tuple(map(tuple, sets.tolist())),
         similarity=tuple(map(tuple, similarity.tolist())),
         anchors=tuple(block(*anchor) for anchor in anchors),
@@ -210,7 +211,7 @@ def block_table(partition: Partition, table: SimilarityTable) -> BlockTable:
         if at == j
     ]
     sets, blocks = zip(*pairs, strict=True)
-    values = np.maximum(table.values, 0)
+    values = np.clip(table.values, 0, 1)
     starts, ends = (
         np.array([table.rows(block.model)[cut] for block, cut in zip(blocks, cuts, strict=True)])
         for cuts in ([b.start for b in blocks], [b.end for b in blocks])
@@ -224,4 +225,4 @@ def block_similarity(table: SimilarityTable, block_a: Block, block_b: Block) -> 
     rows_a, rows_b = table.rows(block_a.model), table.rows(block_b.model)
     begin = table.values[rows_a[block_a.start], rows_b[block_b.start]]
     end = table.values[rows_a[block_a.end], rows_b[block_b.end]]
-    return max(float(begin), 0.0) + max(float(end), 0.0)
+    return float(np.clip([begin, end], 0, 1).sum())

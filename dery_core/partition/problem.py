@@ -17,6 +17,8 @@ from dery_core.partition.windows import Floats, Ints, size_windows
 K_RANGE = (2, 12)
 """How few and how many blocks a network may be cut into."""
 
+_ROUNDING = 1e-6  # by so much a similarity may be off, and is set right
+
 _ELEMENTS = 100_000  # of a temporary array in a kernel: as many as stay in the cache
 
 
@@ -242,22 +244,27 @@ def build_problem(
 
     `similarity` (M, M) symmetric over all cuts of all models; `model` and `cut` (M,) say which
     cut of which model a row is, models 0 to N - 1 in order, cuts 0 to L of each in order;
-    `size` (M,) is the model's size up to that cut. Raises DeryError on anything else, on fewer
-    than two models, K outside K_RANGE, ε < 0, and on a K larger than a model's node count.
+    `size` (M,) is the model's size up to that cut. What rounding has left unlike its mirror image,
+    or above 1, is set right, and similarities below 0 count as 0. Raises DeryError on anything else,
+    on fewer than two models, K outside K_RANGE, ε < 0, and on a K larger than a model's node count.
     """
     similarity, size = np.asarray(similarity, np.float64), np.asarray(size, np.float64)
     model, cut = np.asarray(model, np.int64), np.asarray(cut, np.int64)
     _check(similarity, model, cut, size, k, epsilon)
     first = _group_starts(model)
     last = np.append(first[1:], len(model)) - 1
+    if len(names) != len(first):
+        raise DeryError(f"There are {len(names)} names for the similarity table's {len(first)} models.")
     for name, nodes in zip(names, last - first, strict=True):
         if nodes < k:
             raise DeryError(
                 f"{name} has only {nodes} nodes, so it can't be cut into {k} blocks: "
                 "choose a smaller K or leave it out."
             )
-    # Estimates of no similarity at all may lie a little below 0.
-    similarity = np.maximum(similarity, 0)
+    # The solvers' bounds take it that nothing is more alike than a cut is to itself; estimates of no
+    # similarity at all may lie a little below 0.
+    similarity = np.clip((similarity + similarity.T) / 2, 0, 1)
+    np.fill_diagonal(similarity, 1)
     windows = [
         size_windows(size[begin : end + 1], k, epsilon) for begin, end in zip(first, last, strict=True)
     ]
@@ -287,21 +294,27 @@ def _check(similarity: Floats, model: Ints, cut: Ints, size: Floats, k: int, eps
         raise DeryError(f"K is {k}: choose {K_RANGE[0]} to {K_RANGE[1]} blocks a model.")
     if not (np.isfinite(epsilon) and epsilon >= 0):
         raise DeryError(f"ε is {epsilon}: the allowed imbalance must be 0 or more.")
+    if not rows:
+        raise DeryError("The similarity table is empty: equivalence sets need at least two models.")
     if similarity.shape != (rows, rows) or cut.shape != (rows,) or size.shape != (rows,):
         raise DeryError(
             f"The similarity table doesn't fit its index: values {similarity.shape}, {rows} models, "
             f"{len(cut)} cuts, {len(size)} sizes."
         )
-    if not (np.isfinite(similarity).all() and np.abs(similarity - similarity.T).max() < 1e-6):
+    if not (np.isfinite(similarity).all() and np.abs(similarity - similarity.T).max() <= _ROUNDING):
         raise DeryError("The similarity table must be finite and symmetric.")
-    if np.abs(np.diagonal(similarity) - 1).max() > 1e-6:
+    if np.abs(np.diagonal(similarity) - 1).max() > _ROUNDING:
         raise DeryError("The similarity table must have a unit diagonal: every cut is like itself.")
+    if similarity.max() > 1 + _ROUNDING:
+        raise DeryError(
+            f"The similarity table goes up to {similarity.max():.7g}: no two cuts can be more alike than 1."
+        )
     begins = np.diff(model, prepend=-1)  # 1 where a model begins, 0 inside it
     if not (np.isin(begins, (0, 1)).all() and np.array_equal(cut == 0, begins == 1)):
         raise DeryError("The similarity table's rows must be each model's cuts 0 to L, model after model.")
     if (np.diff(cut)[begins[1:] == 0] != 1).any() or not (np.diff(size)[begins[1:] == 0] >= 0).all():
         raise DeryError("The similarity table's cuts must be in order, with sizes that never shrink.")
-    if rows == 0 or model[-1] < 1:
+    if model[-1] < 1:
         raise DeryError("Equivalence sets need at least two models: add another one.")
 
 

@@ -42,6 +42,19 @@ def placed(problem: Problem, anchors: Ints, cuts: Ints, objective: float) -> Sol
     return Solution(tuple(positions.tolist()), segments, objective, np.inf, homes=tuple(homes.tolist()))
 
 
+def likeness(problem: Problem, cuts: Ints, anchors: Ints) -> Floats:
+    """S of every block with every anchor (N, K, K), given rows: all cuts (N, K + 1), anchors (K, 2)."""
+    sim = problem.similarity
+    return sim[cuts[:, :-1, None], anchors[:, 0]] + sim[cuts[:, 1:, None], anchors[:, 1]]
+
+
+def free_sets(problem: Problem, cuts: Ints, anchors: Ints) -> Ints:
+    """The set of every block (N, K) in the free variant: that of the anchor which it is most like. An
+    anchor among the blocks is in its own set, however many others are just like it."""
+    own = (cuts[:, :-1, None] == anchors[:, 0]) & (cuts[:, 1:, None] == anchors[:, 1])
+    return np.where(own, np.inf, likeness(problem, cuts, anchors)).argmax(axis=2)
+
+
 class Warm(NamedTuple):
     """Where a solution is thought to be: `cuts` (N, K + 1) are rows that needn't be whole, `sets` (N, K)
     what set each block is in, -1 where there's no telling."""

@@ -32,6 +32,16 @@ def test_arrays_come_back_in_double_precision(arrays: Callable[..., Any], tmp_pa
     assert table.names == made.names
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_the_next_number_above_1_is_rounding(arrays: Callable[..., Any], tmp_path: Path, kind: Any) -> None:
+    cka = np.maximum(arrays((5, 6)).similarity, 0).astype(kind)
+    cka[0, 6] = cka[6, 0] = cka[2, 2] = np.nextafter(kind(1), kind(2))
+    np.savez(tmp_path / "t.npz", **{**fields(arrays((5, 6))), "cka": cka})
+    similarity = bare_table(tmp_path / "t.npz").similarity
+    assert similarity.max() == 1
+    np.testing.assert_array_equal(np.diagonal(similarity), 1)
+
+
 @pytest.mark.parametrize(
     ("field", "change", "words"),
     [

@@ -1,14 +1,19 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dery_core.partition import Partition, build_problem, solve, solve_arrays, solve_free
+from dery_core.errors import Cancelled
+from dery_core.partition import Partition, Problem, build_problem, solve, solve_arrays, solve_free
+from dery_core.partition.free import best_cuts, evaluate_free, settle_free
 from dery_core.partition.windows import size_windows
+from dery_core.progress import Progress
+from dery_core.similarity import Comparison, similarity_matrix
 
 BENCH = Path(__file__).resolve().parents[2].parent / "shared" / "bench" / "partition"
 
@@ -171,3 +176,94 @@ def test_bench_tables_are_met_by_the_heuristic_at_most(arrays: Callable[..., Any
     found = solved(made, reference["K"], reference["eps"], max_seconds=0.5)
     assert found.objective >= reference["heuristic_free"]
     check(found, made)
+
+
+def tied(made: Any, kind: str, seed: int) -> Any:
+    """The same networks with cuts that are as like each other as can be, or as unlike, in many ways."""
+    rng = np.random.default_rng(seed)
+    rows = len(made.similarity)
+    if kind == "zero or one":
+        similarity = (rng.random((rows, rows)) < 0.3).astype(np.float64)
+    elif kind == "halves":
+        similarity = rng.integers(0, 3, (rows, rows)) / 2
+    elif kind == "one network twice":
+        similarity = noisy(made, seed).similarity[np.ix_(made.cut, made.cut)]
+    else:  # as many features as images span all that there is: such cuts are like any other
+        few = [rng.normal(size=(6, rng.choice([1, 2, 3, 8, 12]))) for _ in range(rows)]
+        similarity = similarity_matrix(few, Comparison(kind))  # type: ignore[arg-type]
+    similarity = np.maximum(similarity, similarity.T)
+    np.fill_diagonal(similarity, 1)
+    return replace(made, similarity=similarity)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "nodes", "epsilon"),
+    [
+        ("halves", 27, (2, 4, 2), 1.0),  # the best anchors are found last, and lost by taking medoids
+        ("halves", 74, (2, 4, 2), 1.0),
+        ("svcca", 28, (4, 3, 4), 3.0),
+        ("regression", 7, (2, 4, 2), 1.0),  # hardly any candidates are left after the root's first steps
+        ("halves", 30, (2, 4, 2), 1.0),
+        ("zero or one", 13, (3, 3), 3.0),
+        *((kind, seed, (4, 4), 1.0) for kind in ("zero or one", "one network twice") for seed in range(4)),
+    ],
+)
+def test_optimum_of_tied_blocks_equals_brute_force(
+    arrays: Callable[..., Any], kind: str, seed: int, nodes: tuple[int, ...], epsilon: float
+) -> None:
+    # Where S = 2 between different blocks, one anchor is as like another set's anchor as itself.
+    made = tied(arrays(nodes, seed), kind, seed)
+    found = solved(made, 2, epsilon)
+    assert found.objective == pytest.approx(brute_force(made, 2, epsilon), abs=1e-6)
+    assert found.proved
+    check(found, made)
+
+
+@pytest.mark.parametrize("kind", ["zero or one", "one network twice"])
+def test_medoids_lose_nothing_of_what_tied_anchors_earn(arrays: Callable[..., Any], kind: str) -> None:
+    for seed in range(5):
+        made = tied(arrays((4, 4, 4), seed), kind, seed)
+        problem = build_problem(made.similarity, made.model, made.cut, made.size, 2, 3.0, made.names)
+        blocks = [
+            (start, end)
+            for stage in problem.stages
+            for start, end in zip(stage.start, stage.end, strict=True)
+        ]
+        for pair in itertools.combinations(sorted(set(blocks)), 2):
+            anchors = np.array(pair)
+            value = evaluate_free(problem, anchors)
+            if value > -np.inf:
+                settled = settle_free(problem, anchors, best_cuts(problem, anchors))
+                assert settled[2] >= value - 1e-9
+
+
+@pytest.mark.parametrize("solver", [solve, solve_free])
+def test_cancelling_never_waits_for_more_than_a_few_steps(
+    arrays: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, solver: Any
+) -> None:
+    made = arrays((16, 20, 18, 15), 0)
+    problem = build_problem(made.similarity, made.model, made.cut, made.size, 3, 1.0, made.names)
+    steps, reports = [0], [0]
+
+    def counted(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            steps[0] += 1
+            assert steps[0] <= 9  # three a stage, amid hundreds before the first bound is known
+            return kernel(*given)
+
+        return call
+
+    for name in ("paths", "anchor_values", "best_by_model"):
+        monkeypatch.setattr(Problem, name, counted(getattr(Problem, name)))
+
+    def stop(progress: Progress) -> None:
+        steps[0] = 0
+        reports[0] += 1
+        if reports[0] == last:
+            raise Cancelled
+
+    for last in (1, 2, 5, 10):
+        steps[0], reports[0] = 0, 0
+        with pytest.raises(Cancelled):
+            solver(problem, report=stop)
+        assert reports[0] == last

@@ -82,6 +82,9 @@ def test_partition_survives_a_file(table: SimilarityTable, tmp_path: Path) -> No
         ({"models": ["m1", "m1"]}, "at least two models"),
         ({"models": []}, "at least two models"),
         ({"models": ["m1", "zz"]}, "no model zz"),
+        ({"max_seconds": float("nan")}, "time limit is nan seconds: give a number from 0 on"),
+        ({"max_seconds": float("inf")}, "time limit is inf"),
+        ({"max_seconds": -1}, "time limit is -1"),
     ],
 )
 def test_impossible_wishes_get_a_sentence(

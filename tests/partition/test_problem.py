@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dery_core.errors import DeryError
-from dery_core.partition import Problem, build_problem
+from dery_core.partition import Problem, build_problem, solve_arrays
 
 
 def problem_of(made: Any, k: int = 3, epsilon: float = 0.5) -> Problem:
@@ -82,6 +82,9 @@ def test_one_model_is_refused(arrays: Callable[..., Any]) -> None:
         ("similarity", lambda x: x + np.triu(np.ones_like(x), 1), "symmetric"),
         ("similarity", lambda x: x * np.nan, "symmetric"),
         ("similarity", lambda x: x * 0.5, "unit diagonal"),
+        ("similarity", lambda x: x + 0.5 * (1 - np.eye(len(x))), r"goes up to 1\.\d+: no two cuts"),
+        ("similarity", lambda x: np.where(x == 1, x, 1 + 2e-6), r"goes up to 1\.000002"),
+        ("names", lambda x: x[1:], "2 names for the similarity table's 3 models"),
         ("model", lambda x: x[::-1], "cuts 0 to L"),
         ("model", lambda x: x * 2, "cuts 0 to L"),
         ("cut", lambda x: x + 1, "cuts 0 to L"),
@@ -95,3 +98,21 @@ def test_tables_that_make_no_sense_are_refused(
     made = arrays((5, 6, 7))
     with pytest.raises(DeryError, match=words):
         problem_of(replace(made, **{field: change(getattr(made, field))}))
+
+
+def test_rounding_is_set_right_so_that_bounds_hold(arrays: Callable[..., Any]) -> None:
+    made = arrays((5, 6, 7))
+    rounding = np.random.default_rng(0).uniform(-4e-7, 4e-7, made.similarity.shape)
+    nearly = np.where(made.similarity > 0.9, 1, made.similarity) + rounding
+    assert nearly.max() > 1  # or this shows nothing
+    similarity = problem_of(replace(made, similarity=nearly)).similarity
+    np.testing.assert_array_equal(similarity, similarity.T)
+    np.testing.assert_array_equal(np.diagonal(similarity), 1)
+    assert similarity.max() == 1
+    np.testing.assert_allclose(similarity, nearly, atol=1e-6)
+
+
+def test_an_empty_table_is_refused() -> None:
+    none = np.zeros(0, np.int64)
+    with pytest.raises(DeryError, match="is empty"):
+        solve_arrays(np.zeros((0, 0)), none, none, np.zeros(0), [])
