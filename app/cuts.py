@@ -7,12 +7,10 @@ import numpy as np
 
 from app import steps, work
 from app.steps import Step
-from dery_core.data import fitted, load_task
-from dery_core.data.probe import probe_batch
+from dery_core.data import fitted, load_task, probe_batch
 from dery_core.files import digest
 from dery_core.progress import ProgressFn, Ticker
-from dery_core.similarity.cut_map import CutMap, cut_map
-from dery_core.similarity.examples import CutExamples, cut_examples
+from dery_core.similarity import CutExamples, CutMap, cut_examples, cut_map
 from dery_core.zoo import Zoo
 
 IMAGES = 4

@@ -4,7 +4,6 @@ Each slow step returns `(work, key)`: hand both to `app.components.waiting.resul
 """
 
 import os
-import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
@@ -18,13 +17,14 @@ import streamlit as st
 from app import launcher, state, work
 from app.assembly import Assembly
 from app.frames import graph_frame, joined, run_frame
+from app.proof import Blocks, Cutting
 from app.work import Work
 from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
 from dery_core.data import Probe, fitted, load_task, task_names
-from dery_core.errors import Cancelled, DeryError
+from dery_core.errors import DeryError
 from dery_core.files import digest
 from dery_core.jobs import Run, create_run, list_runs
-from dery_core.partition import Partition, Variant, solve_partition
+from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker
 from dery_core.reassembly import (
     SCORE_IMAGES,
@@ -38,7 +38,6 @@ from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similari
 from dery_core.training import Protocol, Recipe, RunSpec, Start
 from dery_core.workspace import Workspace
 from dery_core.zoo import (
-    SizeMeasure,
     Zoo,
     ZooModel,
     default_zoo,
@@ -52,10 +51,6 @@ TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
 SAMPLES = 8
 EPOCHS = Recipe().epochs
-# A page drawn anew within half a second leaves the first answer this long, and then its proof.
-ANSWER_SECONDS = 0.1
-REST_SECONDS = 0.5
-PROOF_SECONDS = 60.0
 
 Step = tuple[Work, Hashable]
 
@@ -268,140 +263,21 @@ def comparison() -> Comparison:
     return Comparison(measure=measure, unbiased=state.get("unbiased") and MEASURES[measure].debiased)
 
 
-@dataclass(frozen=True)
-class Cutting:
-    """How networks are cut into blocks: what a partition depends on beside its table."""
-
-    k: int
-    epsilon: float
-    size: SizeMeasure
-    variant: Variant
-
-
 def cutting() -> Cutting:
     """What is chosen on the Partition page."""
     return Cutting(state.get("k"), state.get("epsilon"), state.get("size"), state.get("variant"))
 
 
-def partition(names: tuple[str, ...], how: Cutting) -> Step:
-    """Every named member cut into blocks, at once: from the last answer, proved the best or not yet."""
-    source = zoo()
-    key = _key("partition", source, names, how)
-    _leave_other_proofs(key)
-    compared, _ = table(names)
-
-    def make(report: ProgressFn) -> Partition:
-        return _solved(source, compared.follow(report), how, ANSWER_SECONDS, report)
-
-    return work.start(key, make), key
-
-
-def proof(names: tuple[str, ...], how: Cutting) -> Step:
-    """The answer of `partition` proved the best, or the best found until PROOF_SECONDS were over or a
-    visitor had `enough`. Hybrids are made of this one: it doesn't change under them."""
-    answer, key = partition(names, how)
-    if answer.succeeded and answer.value().proved:
-        return answer, key
-    source, proof_key = zoo(), _proof_key(key)
-    compared, _ = table(names)
-
-    def make(report: ProgressFn) -> Partition:
-        first = answer.follow(report)
-        best = max(first, _better.get(proof_key, first), key=lambda parts: parts.objective)
-        if best.proved:
-            return best
-        try:
-            _rest(report)
-            best = _solved(source, compared.value(), how, PROOF_SECONDS, report, best)
-        except Cancelled:
-            if proof_key not in _enough:
-                raise
-            _enough.discard(proof_key)
-        return best
-
-    st.session_state[_PROVING] = proof_key
-    return work.start(proof_key, make), proof_key
-
-
-def enough(key: Hashable) -> None:
-    """End the proof known by `key`: the best found will do, for every visitor."""
-    _enough.add(key)
-    if task := work.find(key):
-        task.cancel()
-
-
-def go_on(key: Hashable) -> None:
-    """Let the ended proof known by `key` begin again, from the best it found."""
-    if task := work.find(key):
-        _better[key] = task.value()
-    work.forget(key)
-
-
-def final(names: tuple[str, ...], how: Cutting) -> Partition | None:
-    """The partition that hybrids are made of where it is known already; never begins or waits."""
-    key = _key("partition", zoo(), names, how)
-    for known in (_proof_key(key), key):
-        task = work.find(known)
-        if task is not None and task.succeeded and (known != key or task.value().proved):
-            return task.value()
-    return None
-
-
-def partition_found(names: tuple[str, ...]) -> Partition | None:
-    """The best partition known for what is chosen; never begins or waits."""
-    answer = work.find(_key("partition", zoo(), names, cutting()))
-    quick = answer.value() if answer is not None and answer.succeeded else None
-    return final(names, cutting()) or quick
-
-
-_PROVING = "_proving"
-_enough: set[Hashable] = set()
-_better: dict[Hashable, Partition] = {}
-_last: dict[Hashable, Partition] = {}
-
-
-def _solved(
-    source: Zoo,
-    compared: SimilarityTable,
-    how: Cutting,
-    seconds: float,
-    report: ProgressFn,
-    warm: Partition | None = None,
-) -> Partition:
-    place = (str(workspace().root), str(source.path))
-    _last[place] = solve_partition(
-        compared,
-        how.k,
-        how.epsilon,
-        how.size,
-        variant=how.variant,
-        warm=warm or _last.get(place),
-        max_seconds=seconds,
-        report=report,
+def blocks(names: tuple[str, ...], how: Cutting) -> Blocks:
+    """The blocks that the named members are cut into: their answer, their proof, what is known of them."""
+    source, place = zoo(), workspace()
+    return Blocks(
+        key=_key("partition", source, names, how),
+        how=how,
+        workspace=place,
+        origin=(str(place.root), str(source.path)),
+        compare=lambda: table(names)[0],
     )
-    return _last[place]
-
-
-def _rest(report: ProgressFn) -> None:
-    """Wait for a visitor who is still moving a slider: a proof begun now would slow the next answer."""
-    tick = Ticker("Partition", 10, "waits", report)
-    for _ in range(tick.total):
-        time.sleep(REST_SECONDS / tick.total)
-        tick()
-
-
-def _proof_key(key: Hashable) -> Hashable:
-    return ("proof", key)
-
-
-def _leave_other_proofs(key: Hashable) -> None:
-    """A visitor who moves on to other settings leaves a proof that would only slow the next answer.
-
-    Whoever else looks at it finds it begun anew.
-    """
-    left = st.session_state.get(_PROVING)
-    if left not in (None, _proof_key(key)) and (task := work.find(left)):
-        task.cancel()
 
 
 def assembly(names: tuple[str, ...], parts: Partition) -> Step:
@@ -492,7 +368,7 @@ def done() -> set[str]:
             "similarity": _key("table", source, names),
             "partition": _key("partition", source, names, cutting()),
         }
-        if parts := final(names, cutting()):
+        if parts := blocks(names, cutting()).final():
             keys["reassemble"] = _assembly_key(source, names, parts)
         for step, key in keys.items():
             task = work.find(key)

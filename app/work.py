@@ -3,19 +3,34 @@
 Work is known by a key; whoever asks for the same key, in any session, attaches to the same work.
 """
 
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from dery_core.errors import Cancelled
+from dery_core.errors import Cancelled, DeryError, first_line
 from dery_core.progress import Progress, ProgressFn, silent
 
 T = TypeVar("T")
 
 KEPT = 64
 POLL_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Fault(DeryError):
+    """An error that nobody foresaw, as a sentence; its traceback is in the server's log."""
+
+    def __init__(self, error: BaseException) -> None:
+        kind, said = type(error).__name__, first_line(error)
+        what = kind if said == kind else f"{kind}: {said}"
+        super().__init__(
+            f"a fault of the program ({what}) stopped this work. Nothing is lost, what was finished is kept; "
+            "the details are in the terminal that the app was started in."
+        )
 
 
 class Work(Generic[T]):
@@ -40,12 +55,23 @@ class Work(Generic[T]):
     def succeeded(self) -> bool:
         return self.finished and self._error is None
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is finished because it was asked to stop."""
+        return self.finished and isinstance(self._error, Cancelled)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it."""
+        return self.finished and self._error is not None and not self.cancelled
+
     def cancel(self) -> None:
         """Ask the work to stop at its next report; whatever it kept on disk stays."""
         self._cancelled.set()
 
     def value(self) -> T:
-        """The value of finished work; raises what the work raised."""
+        """The value of finished work. Raises what ended it: Cancelled, or a DeryError; an error that nobody
+        foresaw becomes a `Fault`."""
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]
@@ -74,8 +100,11 @@ class Work(Generic[T]):
     def _run(self) -> None:
         try:
             self._value = self._function(self._report)
-        except BaseException as error:
+        except (DeryError, Cancelled) as error:
             self._error = error
+        except BaseException as error:
+            _log.exception("Work in the background failed")
+            self._error = Fault(error)
         finally:
             self._finished.set()
 
@@ -85,20 +114,27 @@ class Work(Generic[T]):
         self.progress = progress
 
 
+W = TypeVar("W", bound=Work[Any])
+
 _works: OrderedDict[Hashable, Work[Any]] = OrderedDict()
 _lock = threading.Lock()
 
 
 def start(key: Hashable, function: Callable[[ProgressFn], T]) -> Work[T]:
     """The work known by `key`, begun now if there is none. Cancelled work begins anew."""
+    return attach(key, lambda: Work(function))
+
+
+def attach(key: Hashable, begin: Callable[[], W]) -> W:
+    """As `start`, for work of a kind of its own, which `begin` makes; it must not begin other work."""
     with _lock:
         work = _works.get(key)
-        if work is None or (work.finished and isinstance(work._error, Cancelled)):
-            work = _works[key] = Work(function)
+        if work is None or work.cancelled:
+            work = _works[key] = begin()
         _works.move_to_end(key)
         while len(_works) > KEPT:
             _works.popitem(last=False)
-        return work
+        return cast(W, work)
 
 
 def find(key: Hashable) -> Work[Any] | None:

@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from app import steps, work
+from app.proof import ANSWER_SECONDS
 from dery_core.data import Probe
 from dery_core.partition import K_RANGE, Partition, Variant, solve_partition
 from dery_core.similarity import SimilarityTable
@@ -56,7 +57,7 @@ def main() -> int:
     if args.serve:
         return serve(load(paths[0]), args.serve)
     print(
-        f"Milliseconds, numpy on one thread; {1000 * steps.ANSWER_SECONDS:.0f} ms of search an answer; "
+        f"Milliseconds, numpy on one thread; {1000 * ANSWER_SECONDS:.0f} ms of search an answer; "
         f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
     )
     print(f"{'':<50} {'elapsed':>20} {'CPU':>20}")
@@ -88,7 +89,7 @@ def engine(table: SimilarityTable, variant: Variant) -> Iterator[tuple[float, fl
     for k, epsilon in walk():
         begun, used = time.perf_counter(), time.process_time()
         answer = solve_partition(
-            table, k, epsilon, "params", variant=variant, warm=answer, max_seconds=steps.ANSWER_SECONDS
+            table, k, epsilon, "params", variant=variant, warm=answer, max_seconds=ANSWER_SECONDS
         )
         yield 1000 * (time.perf_counter() - begun), 1000 * (time.process_time() - used), answer
 

@@ -48,6 +48,10 @@ class Workspace:
     def partitions(self) -> Path:
         return self.root / "partitions"
 
+    def partition(self, key: str) -> Path:
+        """File of the partition with that key."""
+        return self.partitions / f"{key}.json"
+
     @property
     def scores(self) -> Path:
         return self.root / "scores"

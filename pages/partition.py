@@ -65,11 +65,12 @@ with one_sentence():
         key="size",
         persist_state="session",
     )
-    answer = result_of(*steps.partition(names, how), title="Placing the cuts")
-    proving, proof_key = steps.proof(names, how)
+    found = steps.blocks(names, how)
+    answer = result_of(found.answer(), found.key, "Placing the cuts", again=False)
+    proving = found.proof()
     ended = proving.succeeded
-    partition = proving.value() if ended else answer
-    proof_line(proving, proof_key, partition, ended)
+    partition = proving.best or answer
+    proof_line(found, proving, partition, ended)
 
     view = st.segmented_control(
         "Show",

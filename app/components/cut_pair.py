@@ -13,7 +13,7 @@ from PIL import Image
 from app import cuts
 from app.components.waiting import follow_quietly
 from app.cuts import Seen
-from dery_core.similarity.examples import CutExamples
+from dery_core.similarity import CutExamples
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import work
 from app.components.errors import error_box
-from app.work import Work
+from app.work import Fault, Work
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
 
@@ -19,33 +19,45 @@ PATIENCE_SECONDS = 0.4
 REDRAW_SECONDS = 0.5
 
 
-def result_of(task: Work[T], key: Hashable, title: str, **box: Any) -> T:
+def result_of(task: Work[T], key: Hashable, title: str, again: bool = True, **box: Any) -> T:
     """The value of `task`; until it is there, the page ends here with a progress bar.
 
-    An error the work raised is shown as one sentence and ends the page here too. `box` is what
+    An error the work raised is shown as one sentence and ends the page here too, with a button to try
+    again; without `again` there is none where the error comes from what was chosen. `box` is what
     `progress_box` is told.
     """
-    value = value_of(task, key, title, **box)
+    value = value_of(task, key, title, again, **box)
     if value is None:
         st.stop()
     return value
 
 
-def value_of(task: Work[T], key: Hashable, title: str, **box: Any) -> T | None:
+def value_of(task: Work[T], key: Hashable, title: str, again: bool = True, **box: Any) -> T | None:
     """As `result_of`, but gives None where that ends the page."""
     if not task.wait(PATIENCE_SECONDS):
         progress_box(task, title, **box)
         return None
-    try:
+    if task.succeeded:
         return task.value()
+    tell_end(task, key, title, again)
+    return None
+
+
+def tell_end(task: Work[Any], key: Hashable, title: str, again: bool = True) -> None:
+    """Why `task` ended without a value, in one sentence, and a button to try again."""
+    try:
+        task.value()
     except Cancelled:
         st.info("Stopped. What was finished is kept.", icon=":material/pause_circle:")
+    except Fault as error:
+        error_box(f"“{title.split(':')[0]}” failed: {error}")
     except DeryError as error:
         error_box(error)
+        if not again:
+            return
     if st.button("Try again", key="try_again", icon=":material/refresh:"):
         work.forget(key)
         st.rerun()
-    return None
 
 
 @st.fragment(run_every=REDRAW_SECONDS)

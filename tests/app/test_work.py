@@ -42,6 +42,21 @@ def test_an_error_is_kept_until_the_work_is_forgotten() -> None:
     assert work.start("key", lambda report: 1).follow() == 1
 
 
+def test_an_error_nobody_foresaw_is_a_sentence_and_its_traceback_goes_to_the_log_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(report: ProgressFn) -> int:
+        return [1][2]
+
+    first = work.start("inner", fails)
+    outer = work.start("outer", lambda report: first.follow(report))
+    with pytest.raises(DeryError, match=r"a fault of the program \(IndexError: list index out of range\)"):
+        outer.follow()
+    assert outer.failed
+    assert not outer.cancelled
+    assert caplog.text.count("Traceback") == 1
+
+
 def test_cancelled_work_stops_at_its_next_report_and_begins_anew() -> None:
     reported, go_on = threading.Event(), threading.Event()
 

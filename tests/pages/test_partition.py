@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import steps, work
+from app import proof as proofs
+from app import work
+from dery_core.errors import DeryError
 from dery_core.partition import Partition
 from dery_core.progress import Progress
 
@@ -25,7 +27,7 @@ def blocks(app: AppTest) -> Any:
 
 def proof(app: AppTest) -> work.Work[Any]:
     """The proof that goes on for this visitor."""
-    found = work.find(app.session_state[steps._PROVING])
+    found = work.find(app.session_state[proofs.PROVING])
     assert found is not None
     return found
 
@@ -101,17 +103,17 @@ def test_where_every_limit_was_widened_it_is_said_by_how_much(open_page: Open, t
 def test_an_answer_is_shown_while_its_proof_goes_on_and_hybrids_wait_for_it(
     open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go, solve = threading.Event(), steps.solve_partition
+    go, solve = threading.Event(), proofs.solve_partition
 
     def slow(*given: Any, **others: Any) -> Partition:
         found = solve(*given, **(others | {"max_seconds": 10}))
-        if others["max_seconds"] == steps.ANSWER_SECONDS:
+        if others["max_seconds"] == proofs.ANSWER_SECONDS:
             return dataclasses.replace(found, upper_bound=2 * found.objective)
         while not go.wait(0.05):
             others["report"](Progress("Partition", 0, 1, "nodes", 0.0))
         return found
 
-    monkeypatch.setattr(steps, "solve_partition", slow)
+    monkeypatch.setattr(proofs, "solve_partition", slow)
     app = open_page("partition", members=BOTH, k="2", epsilon="0.45")
     assert "At most 50 % below the best possible" in told(app)
     assert "Still proving" in told(app)
@@ -126,3 +128,56 @@ def test_an_answer_is_shown_while_its_proof_goes_on_and_hybrids_wait_for_it(
     app.button(key="go_on").click().run()
     assert proof(app).wait(60)
     assert "Proved optimal" in told(app.run())
+
+
+@pytest.mark.parametrize("error", [IndexError("no such row"), DeryError("no memory is left.")])
+def test_a_proof_that_fails_is_told_once_beside_the_answer_and_can_be_tried_again(
+    open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    solve, failing = proofs.solve_partition, [True]
+
+    def fails(*given: Any, **others: Any) -> Partition:
+        found = solve(*given, **(others | {"max_seconds": 10}))
+        if others["max_seconds"] == proofs.ANSWER_SECONDS:
+            return dataclasses.replace(found, upper_bound=2 * found.objective)
+        if failing[0]:
+            raise error
+        return found
+
+    monkeypatch.setattr(proofs, "solve_partition", fails)
+    monkeypatch.setattr(proofs, "REST_SECONDS", 0.0)
+    app = open_page(
+        "partition", members=BOTH, k="2", epsilon="0.4" if isinstance(error, DeryError) else "0.35"
+    )
+    assert proof(app).wait(60)
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert str(error) in app.error[0].value.lower()
+    assert "At most 50 % below the best possible" in told(app)
+    assert len(blocks(app)) == 2 * 2
+    failing[0] = False
+    app.button(key="try_again").click().run()
+    assert proof(app).wait(60)
+    assert "Proved optimal" in told(app.run())
+
+
+def test_a_proof_kept_in_the_workspace_is_shown_by_another_server_without_solving(
+    open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_page("partition", members=BOTH, k="2", epsilon="0.3")
+    assert "Proved optimal" in told(first)
+    shown = blocks(first)
+    work._works.clear()
+    monkeypatch.setattr(proofs, "solve_partition", None)
+    again = open_page("partition", members=BOTH, k="2", epsilon="0.3")
+    assert "Proved optimal" in told(again)
+    assert blocks(again).equals(shown)
+
+
+def test_an_error_that_settings_make_offers_no_second_try_with_the_same_settings(open_page: Open) -> None:
+    app = open_page("reassemble", members=BOTH, k="12")
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "toy_" in app.error[0].value
+    assert "try_again" not in [button.key for button in app.button]
