@@ -61,6 +61,10 @@ class Assembly:
     def spec(self, hybrid: Choice) -> HybridSpec:
         return self.candidates.spec(self.zoo, hybrid.choice, score=hybrid.predicted)
 
+    def sets(self, hybrid: Choice) -> tuple[int, ...]:
+        """The equivalence set of each stage's block, from 0."""
+        return tuple(self.candidates.sets[model][stage] for stage, model in enumerate(hybrid.choice))
+
     def rows(self, spec: HybridSpec) -> list[HybridRow]:
         """The hybrid stage by stage, with what each seam bridges."""
         return hybrid_table(spec, None, self.candidates)

@@ -54,6 +54,12 @@ def block_frame(partition: Partition, index: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def bounded(partition: Partition) -> bool:
+    """Whether more is known than that no block's similarity can exceed 2."""
+    most = 2 * partition.k * len(partition.models)
+    return partition.proved or partition.upper_bound < most * (1 - 1e-9)
+
+
 def moved(partition: Partition) -> int:
     """Number of blocks that are not where most of their stage is: those left over when every stage is
     given one set, so that as many blocks as can be are in the set of their stage."""

@@ -21,10 +21,16 @@ from dery_core.reassembly import Budget
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
+PLACES = {
+    "staged": "Place 1 takes the first block of some network, place 2 the second block of one, and so on.",
+    "free": "Place 1 takes the first block of some network, place 2 the second block of one, and so on; no "
+    "two places may take blocks of one set.",
+}
+
 st.title("Reassemble under a budget")
 st.markdown(
     "Drag the limits. An integer program picks one block for every place so that the score is as high as the "
-    "budget allows; the stitching layers between blocks count too."
+    f"budget allows; the stitching layers between blocks count too. {PLACES[steps.cutting().variant]}"
 )
 
 
@@ -45,7 +51,8 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
         return
 
     rows = assembly.rows(assembly.spec(hybrid))
-    st.html(hybrid_row(rows, model_colours(zoo.names), assembly.candidates.num_classes))
+    sets = assembly.sets(hybrid) if steps.cutting().variant == "free" else ()
+    st.html(hybrid_row(rows, model_colours(zoo.names), assembly.candidates.num_classes, sets))
     figures = st.columns(4)
     figures[0].metric("Parameters", quantity(hybrid.params), border=True)
     figures[1].metric("MACs", quantity(hybrid.macs), border=True)

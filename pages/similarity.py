@@ -25,6 +25,8 @@ from dery_core.zoo import Zoo
 # Kruskal's rule of thumb: above this a plane shows roughly, not truly.
 ROUGH = 0.2
 SHOWN_PAIRS = 12
+# The measure that blocks were exchanged by in the paper, and its other form.
+PAPERS = ("cka", "rbf-cka")
 
 
 def choose_view() -> str:
@@ -54,7 +56,7 @@ def choose_measure() -> None:
 def choose_form() -> None:
     """What few need to know or change of the measure, in a corner."""
     measure = MEASURES[state.get("measure")]
-    with st.popover("", icon=":material/tune:", width="stretch", help="More about the measure", key="form"):
+    with st.popover("Options", icon=":material/tune:", width="stretch", key="form"):
         st.toggle(
             "Unbiased",
             key="unbiased",
@@ -63,7 +65,7 @@ def choose_form() -> None:
             help="With few images and many channels, plain CKA is too high everywhere. This form isn't, and "
             "may fall a little below 0.",
         )
-        st.caption(f"{measure.title}: {measure.source}.")
+        st.caption(f"Where {measure.title} comes from: {measure.source}.")
 
 
 def choose_images(zoo: Zoo) -> None:
@@ -137,7 +139,7 @@ def two_networks(zoo: Zoo, names: tuple[str, ...], table: SimilarityTable) -> No
     cell = state.get("cell")
     if cell is not None and (cell[0] >= len(rows) or cell[1] >= len(columns)):
         cell = None
-    partition = steps.blocks(names, steps.cutting()).best()
+    partition = steps.partition_found(names)
     outlines = shared_blocks(partition, row_model, column_model) if partition else []
     with left, st.container(key="pair_heatmap"):
         # A figure for each pair: the browser keeps what is selected, which means another cell elsewhere.
@@ -186,8 +188,10 @@ def all_networks(zoo: Zoo, names: tuple[str, ...], table: SimilarityTable) -> No
         "Every network from the image (left, top) to its last cut (right, bottom), all drawn equally wide. "
         "Click the square of two networks to look closer."
     )
+    pairs = counterparts(table.values, table.index)
+    right.markdown(spoken_pairs(len(pairs)))
     right.dataframe(
-        counterparts(table.values, table.index).head(SHOWN_PAIRS),
+        pairs.head(SHOWN_PAIRS),
         hide_index=True,
         height="content",
         key="counterparts",
@@ -200,9 +204,17 @@ def all_networks(zoo: Zoo, names: tuple[str, ...], table: SimilarityTable) -> No
                 max_value=1,
                 format="%.2f",
                 width="small",
-                help="How alike a cut is to the one most alike in the other network, on average.",
             ),
         },
+    )
+
+
+def spoken_pairs(count: int) -> str:
+    """What is listed of `count` pairs of networks, and by what number."""
+    listed = f"The {SHOWN_PAIRS} most alike of {count} pairs" if count > SHOWN_PAIRS else "All pairs"
+    return (
+        f'**{listed}.** "Alike" is the mean best match: every cut is held against the one most alike in '
+        "the other network, and the mean is taken over the cuts of both."
     )
 
 
@@ -228,10 +240,20 @@ VIEWS = {
     "map": ("Map of cuts", map_of_cuts),
 }
 
+
+def reading(view: str, measure: str) -> str:
+    """What the figure of `view` says about exchanging blocks, by `measure`."""
+    if view == "map":
+        return ""
+    if measure in PAPERS:
+        return " **Where it is bright, two networks can exchange blocks.**"
+    return " Where it is bright, two networks compute alike by this measure; blocks are cut by what it says."
+
+
 st.title("Where do they agree?")
 st.markdown(
     "Every network looks at the same images. At every cut – after each of its nodes – we note what it "
-    "computed, and compare. **Where it is bright, two networks can exchange blocks.**"
+    f"computed, and compare.{reading(state.get('compare'), state.get('measure'))}"
 )
 
 with one_sentence():
@@ -240,7 +262,7 @@ with one_sentence():
     if len(names) < 2:
         path.first_do("zoo", "Choose at least two networks first.")
     with st.container(key="similarity_controls"):
-        places = st.columns([5, 4, 4, 1], vertical_alignment="bottom")
+        places = st.columns([5, 4, 4, 2])
     with places[0]:
         view = choose_view()
     with places[1]:
@@ -250,7 +272,7 @@ with one_sentence():
     with places[3]:
         choose_form()
     measure = MEASURES[state.get("measure")]
-    st.caption(f"{measure.title}: {measure.sentence}")
+    st.caption(f"**{measure.title}.** {measure.sentence}")
     table = result_of(*steps.table(names), title="Comparing the networks")
     VIEWS[view][1](zoo, names, table)
     st.caption(

@@ -11,20 +11,26 @@ if TYPE_CHECKING:
     from dery_core.reassembly import Fit, HybridRow
 
 
-def hybrid_row(rows: "Sequence[HybridRow]", colours: Mapping[str, str], classes: int) -> str:
-    """HTML of the row: image, block, seam, block, ..., head; `rows` as `hybrid_table` gives them."""
+def hybrid_row(
+    rows: "Sequence[HybridRow]", colours: Mapping[str, str], classes: int, sets: Sequence[int] = ()
+) -> str:
+    """HTML of the row: image, block, seam, block, ..., head; `rows` as `hybrid_table` gives them.
+
+    `sets` holds the set of each stage's block, from 0, where the place doesn't tell it.
+    """
     parts = ['<div class="end">image</div>']
     for row in rows:
-        parts.append(_block(row, colours.get(row.model, NEUTRAL)))
+        at = f" · set {sets[row.stage] + 1}" if sets and row.stage >= 0 else ""
+        parts.append(_block(row, colours.get(row.model, NEUTRAL), at))
         if row is not rows[-1] and row.stage >= 0:
             parts.append(_seam(row.fit))
     parts.append(f'<div class="end">head<br>{classes} classes</div>')
     return f'<div class="dery-hybrid" data-blocks="{len(rows)}">{"".join(parts)}</div>'
 
 
-def _block(row: "HybridRow", colour: str) -> str:
+def _block(row: "HybridRow", colour: str, at: str) -> str:
     nodes = row.first_node if row.nodes == 1 else f"{row.first_node} – {row.last_node}"
-    stage = f"Block {row.stage + 1}" if row.stage >= 0 else "Stem"
+    stage = f"Block {row.stage + 1}{at}" if row.stage >= 0 else "Stem"
     return (
         f'<div class="block" style="background:{colour};color:{text_on(colour)}" '
         f'data-model="{escape(row.model)}" title="{escape(nodes)}">'

@@ -7,7 +7,7 @@ invisible point a cell (or a pair of networks), which is what is hovered and cli
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,11 @@ LONGEST_LABEL = 22
 FINEST = 600
 # How many paths' ends can be told apart by a name beside them.
 MOST_NAMED = 16
+# Where a name may stand beside the end of its path, the most readable first.
+SIDES = (
+    "middle right", "top center", "bottom center", "middle left",
+    "top right", "bottom right", "top left", "bottom left",
+)  # fmt: skip
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -175,7 +180,7 @@ def cut_plane(points: np.ndarray, index: pd.DataFrame, colours: Mapping[str, str
             hoverinfo="skip", showlegend=False, legendgroup=model,
         )  # fmt: skip
     last = np.array([points[(index["model"] == model).to_numpy()][-1] for model in models])
-    sides = _sides(last, models, points)
+    sides = _sides(last, models, _along(points, index))
     for number, model in enumerate(models):
         chosen = (index["model"] == model).to_numpy()
         own, cuts = points[chosen], index[chosen]
@@ -194,8 +199,8 @@ def cut_plane(points: np.ndarray, index: pd.DataFrame, colours: Mapping[str, str
                 "symbol": np.where(ends, "square", "circle"),
                 "line": {"color": OUTLINE, "width": 1},
             },
-            text=np.where(ends & (len(models) <= MOST_NAMED), escape(model), ""),
-            textposition=sides[number],
+            text=np.where(ends & (len(models) <= MOST_NAMED) & bool(sides[number]), escape(model), ""),
+            textposition=sides[number] or SIDES[0],
             textfont={"size": 14},
             cliponaxis=False,
             hovertext=_told(cuts),
@@ -217,25 +222,40 @@ def cut_plane(points: np.ndarray, index: pd.DataFrame, colours: Mapping[str, str
     return figure.update_yaxes(showticklabels=False, showgrid=False, scaleanchor="x")
 
 
+def _along(points: np.ndarray, index: pd.DataFrame) -> np.ndarray:
+    """Points (P, 2) along all paths, close enough to each other that no name finds a gap to lie in."""
+    paths = [points[rows] for rows in index.groupby("model", sort=False).indices.values()]
+    parts = np.linspace(0, 1, 12, endpoint=False)[:, None]
+    legs = [a + parts * (b - a) for path in paths for a, b in pairwise(path)]
+    return np.concatenate([*legs, *(path[-1:] for path in paths)])
+
+
 def _sides(ends: np.ndarray, names: Sequence[str], points: np.ndarray) -> list[str]:
-    """On which side of its end (N, 2) every name stands, so that it runs into as few of the `points` and of
-    the names before it as can be."""
+    """On which side of its end (N, 2) every name stands, so that it runs into as few of the `points` as can
+    be, and into no other end or name; "" for a name without such a place."""
     span = 1.6 * float(np.ptp(points[:, 0]))
     letter, line, gap = 0.0085 * span, 0.03 * span, 0.012 * span
     near = gap / 3
-    taken = [(x - near, x + near, y - near, y + near) for x, y in points]
-    taken += [(x - gap, x + gap, y - gap, y + gap) for x, y in ends]
+    crossed = [(x - near, x + near, y - near, y + near) for x, y in points]
+    taken = [(x - gap, x + gap, y - gap, y + gap) for x, y in ends]
     sides = []
     for (x, y), name in zip(ends, names, strict=True):
         long = letter * len(name)
-        boxes = {
-            "middle right": (x + 1.1 * gap, x + gap + long, y - line / 2, y + line / 2),
-            "top center": (x - long / 2, x + long / 2, y + 1.1 * gap, y + gap + line),
-            "bottom center": (x - long / 2, x + long / 2, y - gap - line, y - 1.1 * gap),
-            "middle left": (x - gap - long, x - 1.1 * gap, y - line / 2, y + line / 2),
+        right, left = (x + 1.1 * gap, x + gap + long), (x - gap - long, x - 1.1 * gap)
+        above, below = (y + 1.1 * gap, y + gap + line), (y - gap - line, y - 1.1 * gap)
+        beside, across = (y - line / 2, y + line / 2), (x - long / 2, x + long / 2)
+        places = (right + beside, across + above, across + below, left + beside)
+        places += (right + above, right + below, left + above, left + below)
+        free = {
+            side: box
+            for side, box in zip(SIDES, places, strict=True)
+            if not any(_meet(box, other) for other in taken)
         }
-        side = min(boxes, key=lambda side: sum(_meet(boxes[side], other) for other in taken))
-        taken.append(boxes[side])
+        if not free:
+            sides.append("")
+            continue
+        side = min(free, key=lambda side: sum(_meet(free[side], other) for other in crossed))
+        taken.append(free[side])
         sides.append(side)
     return sides
 
@@ -304,9 +324,16 @@ def _look(measure: str) -> dict[str, Any]:
         "zmax": 1.0,
         "colorscale": SCALE,
         "hoverinfo": "skip",
+        # Above: at the right the cursor's box would lie over it.
         "colorbar": {
-            "title": {"text": escape(measure), "side": "right"},
-            "thickness": 14,
+            "title": {"text": escape(measure), "side": "top"},
+            "orientation": "h",
+            "thickness": 12,
+            "len": 0.6,
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
             "tickvals": [0, 0.25, 0.5, 0.75, 1],
         },
     }

@@ -1,5 +1,6 @@
 """Reassemble: the hybrid follows the budget."""
 
+import re
 from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
@@ -75,6 +76,16 @@ def test_every_seam_says_what_it_bridges_and_what_is_lost(open_page: Open) -> No
         assert before in drawn
         assert after in drawn
         assert line["Lost"] == "nothing" or "warning" in line["Lost"]
+
+
+def test_where_any_block_may_be_in_any_set_every_block_shows_its_own(open_page: Open, told: Told) -> None:
+    app = open_page("reassemble", members=BOTH, k="2", variant="free")
+    assert not app.exception
+    assert sorted(re.findall(r"Block \d · set (\d)", blocks(app))) == ["1", "2"]
+    assert "no two places may take blocks of one set" in told(app)
+    app = open_page("reassemble", members=BOTH, k="2")
+    assert "· set" not in blocks(app)
+    assert "Place 1 takes the first block" in told(app)
 
 
 def test_the_button_leads_to_the_runs_with_the_same_hybrid(open_page: Open, told: Told) -> None:

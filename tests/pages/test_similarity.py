@@ -35,6 +35,7 @@ def test_all_networks_are_shown_at_once_on_request(open_page: Open, told: Told) 
     assert [box.key for box in app.selectbox] == ["measure", "probe_task"]
     assert len(app.get("plotly_chart")) == 1
     assert app.dataframe[0].value["pair"].tolist() == ["toy_resnet and toy_vit"]
+    assert 'All pairs.** "Alike" is the mean best match' in told(app)
     assert app.query_params["compare"] == "all"
 
 
@@ -47,13 +48,25 @@ def test_the_map_of_cuts_says_how_far_it_can_be_trusted(open_page: Open, told: T
 
 def test_every_measure_says_in_a_sentence_what_it_means(open_page: Open, told: Told) -> None:
     app = open_page("similarity", members=BOTH)
-    assert "Linear CKA: 1 where two layers" in told(app)
+    assert "**Linear CKA.** 1 where two layers" in told(app)
     app.selectbox(key="measure").select("procrustes").run()
     assert not app.exception
-    assert "Orthogonal Procrustes: " in told(app)
+    assert "**Orthogonal Procrustes.** How closely" in told(app)
     assert re.search(r"toy_vit cut \d+, Orthogonal Procrustes 0\.\d\d", told(app))
     assert app.query_params["measure"] == "procrustes"
     assert app.toggle(key="unbiased").disabled
+
+
+def test_only_by_cka_brightness_is_said_to_mean_exchange_and_never_over_the_map(
+    open_page: Open, told: Told
+) -> None:
+    app = open_page("similarity", members=BOTH)
+    assert "can exchange blocks" in told(app)
+    app.selectbox(key="measure").select("svcca").run()
+    assert "can exchange blocks" not in told(app)
+    assert "compute alike by this measure" in told(app)
+    app = open_page("similarity", members=BOTH, compare="map")
+    assert "Where it is bright" not in told(app)
 
 
 def test_unbiased_is_an_option_of_cka(open_page: Open, told: Told) -> None:

@@ -53,5 +53,12 @@ def test_a_new_stem_stands_before_the_first_block() -> None:
     assert 'class="seam' not in html
 
 
+def test_where_the_place_does_not_tell_the_set_the_block_does() -> None:
+    html = hybrid_row([row("", -1, FIT), row("a", 0, FIT), row("b", 1)], COLOURS, 10, sets=(1, 0))
+    assert "Block 1 · set 2" in html
+    assert "Block 2 · set 1" in html
+    assert "set" not in hybrid_row([row("a", 0)], COLOURS, 10)
+
+
 def test_names_from_a_zoo_file_are_never_markup() -> None:
     assert "<script>" not in hybrid_row([row("<script>")], COLOURS, 10)

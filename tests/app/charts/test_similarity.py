@@ -211,6 +211,18 @@ def test_names_of_ends_that_are_near_stand_on_different_sides() -> None:
     assert len(set(sides)) == 2
 
 
+def test_a_name_that_has_no_place_beside_the_others_is_left_to_the_legend() -> None:
+    count = 14
+    index = pd.concat([CUTS.assign(model=f"network{i}") for i in range(count)], ignore_index=True)
+    points = np.tile([[0, 0], [1, 1], [3, 1]], (count, 1)) + np.zeros((3 * count, 1))
+    points[2::3, 1] += 0.01 * np.arange(count)
+    figure = cut_plane(points.astype(float), index, {f"network{i}": "#111111" for i in range(count)})
+    paths = [trace for trace in figure.data if trace.name and trace.name.startswith("network")]
+    named = ["".join(path.text) for path in paths]
+    assert 1 <= sum(map(bool, named)) < count
+    assert all(path.showlegend is not False for path in paths)
+
+
 def test_of_very_many_networks_only_the_legend_tells_the_names() -> None:
     index = pd.concat([CUTS.assign(model=f"m{i}") for i in range(20)], ignore_index=True)
     points = np.random.default_rng(0).normal(size=(60, 2))
