@@ -6,7 +6,7 @@ from app import state, steps
 from app.charts.partition import SIZE_NAMES
 from app.components import path
 from app.components.block_views import alike_view, bars_view, proof_view
-from app.components.errors import one_sentence
+from app.components.errors import error_box, one_sentence
 from app.components.proving import proof_line
 from app.components.waiting import result_of
 from app.frames import block_frame, counted
@@ -37,8 +37,19 @@ with one_sentence():
         path.first_do("zoo", "Choose at least two networks first.")
     table = result_of(*steps.table(names), title="Comparing the networks")
 
-    left, right = st.columns(2, gap="large")
-    left.slider("K: blocks per network", *state.K_RANGE, key="k", persist_state="session")
+    nodes = table.index.groupby("model", sort=False)["cut"].max()
+    fewest, most = nodes.idxmin(), int(nodes.min())
+    with st.container(key="cut_controls"):
+        left, right = st.columns(2, gap="large")
+    left.slider(
+        "K: blocks per network",
+        state.K_RANGE[0],
+        # An address may ask for more.
+        min(max(most, how.k, state.K_RANGE[0] + 1), state.K_RANGE[1]),
+        key="k",
+        persist_state="session",
+        help=f"At most {most}: {fewest} has no more nodes." if most < state.K_RANGE[1] else None,
+    )
     right.slider(
         "ε: tolerance in size",
         *state.EPSILON_RANGE,
@@ -65,6 +76,11 @@ with one_sentence():
         key="size",
         persist_state="session",
     )
+    if how.k > most:
+        error_box(f"{fewest} has only {most} nodes, so it can't be cut into {how.k} blocks.")
+        if most >= state.K_RANGE[0]:
+            st.button(f"Use K = {most}", key="use_most", on_click=state.leave_out, args=("k", most))
+        st.stop()
     found = steps.blocks(names, how)
     answer = result_of(found.answer(), found.key, "Placing the cuts", again=False)
     proving = found.proof()

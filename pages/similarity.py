@@ -139,7 +139,7 @@ def two_networks(zoo: Zoo, names: tuple[str, ...], table: SimilarityTable) -> No
     cell = state.get("cell")
     if cell is not None and (cell[0] >= len(rows) or cell[1] >= len(columns)):
         cell = None
-    partition = steps.partition_found(names)
+    partition = steps.blocks(names, steps.cutting()).best()
     outlines = shared_blocks(partition, row_model, column_model) if partition else []
     with left, st.container(key="pair_heatmap"):
         # A figure for each pair: the browser keeps what is selected, which means another cell elsewhere.

@@ -96,7 +96,7 @@ def pair_heatmap(
         for i, j in np.ndindex(*values.shape)
     ]
     figure.add_trace(_click_layer(x.ravel(), y.ravel(), told))
-    styled(figure, height=min(210 + 26 * max(len(rows), 12), 960))
+    styled(figure, height=min(270 + 26 * max(len(rows), 12), 1000))
     _as_matrix(figure, (-0.5, len(columns) - 0.5), (-0.5, len(rows) - 0.5))
     figure.update_xaxes(**_cut_axis(cut_labels(columns)), tickangle=-60, title=_axis_title(columns))
     return figure.update_yaxes(**_cut_axis(cut_labels(rows)), title=_axis_title(rows))
@@ -135,7 +135,7 @@ def all_heatmap(values: np.ndarray, index: pd.DataFrame, measure: str) -> go.Fig
     told = [_pair_told(values[np.ix_(rows[i], rows[j])], models[i], models[j], measure) for i, j in pairs]
     points = _click_layer([j + 0.5 for _, j in pairs], [i + 0.5 for i, _ in pairs], told)
     figure.add_trace(points.update(customdata=[[models[i], models[j]] for i, j in pairs]))
-    styled(figure, height=800, shapes=_borders(len(models)))
+    styled(figure, height=860, shapes=_borders(len(models)))
     _as_matrix(figure, (0, len(models)), (0, len(models)))
     middles = [number + 0.5 for number in range(len(models))]
     font = {"size": 13 if len(models) < 25 else 11}
