@@ -7,7 +7,8 @@ cut's features, centred and of norm 1, and P the projection onto the span of its
     linear CKA    <X̂X̂ᵀ, ŶŶᵀ> / (|X̂X̂ᵀ| |ŶŶᵀ|)          unbiased: both U-centred (Song et al. 2012)
     RBF CKA       the same of exp(-|x - x'|² / 2σ²), centred; σ² the median squared distance
     regression    (<P_X, ŶŶᵀ> + <P_Y, X̂X̂ᵀ>) / 2           the mean R² of both directions
-    SVCCA         <P_X, P_Y> / min(rank P_X, rank P_Y)       P of the directions that hold 99 % of variance
+    SVCCA         <P_X, P_Y> / min(rank P_X, rank P_Y)       P of the directions that hold 99 % of variance:
+                                                             the mean R², as in table 1 of Kornblith et al.
     Procrustes    |X̂ᵀŶ|_*                                  the sum of singular values, pair by pair
 """
 
@@ -141,10 +142,12 @@ MEASURES = {
         values=_both_directions,
     ),
     "svcca": Measure(
-        "SVCCA",
-        "The mean squared canonical correlation of the directions that hold 99 % of each layer's variance, "
-        "each counting the same; near 1 throughout where those are about as many as images.",
-        "Raghu et al. 2017",
+        "SVCCA R²",
+        "The mean squared canonical correlation, over the smaller rank, of the directions that hold 99 % of "
+        "each layer's variance, each counting the same; near 1 throughout where those are about as many as "
+        "images.",
+        "Kornblith et al. 2019 (table 1, R² of SVCCA); the directions: Raghu et al. 2017, who take the mean "
+        "correlation instead of its square",
         small_directions=True,
         grams=_svcca,
         values=_by_the_smaller,

@@ -1,9 +1,10 @@
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from dery_core.errors import DeryError
-from dery_core.similarity import MEASURES, Comparison
+from dery_core.similarity import MEASURES, Comparison, similarity_matrix
 from dery_core.similarity.comparison import MeasureName
 
 
@@ -36,3 +37,13 @@ def test_title_says_what_differs_from_the_plain_form() -> None:
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(DeryError, match=words):
         Comparison(**settings)
+
+
+def test_svcca_is_a_mean_square_and_cited_as_that() -> None:
+    """Two layers of one direction each, whose correlation is 0.6."""
+    x, other = np.array([[1, -1, 1, -1]]).T, np.array([[1, 1, -1, -1]]).T
+    comparison = Comparison("svcca")
+    assert similarity_matrix([x, 0.6 * x + 0.8 * other], comparison)[0, 1] == pytest.approx(0.36)
+    assert comparison.title == "SVCCA R²"
+    assert "squared" in comparison.definition.sentence
+    assert comparison.definition.source.startswith("Kornblith et al. 2019 (table 1")
