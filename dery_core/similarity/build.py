@@ -43,7 +43,7 @@ def similarity_table(
     Each model's features are kept in the workspace, so a model added to a table costs one pass over
     that model, and an interrupted table goes on where it stopped. The table is kept as well: asked
     for again, it is read and no network is built. `memory` bounds the bytes taken beside the
-    networks and the images; the values don't depend on it.
+    images and a network that runs on some of them; the values don't depend on it.
 
     Raises DeryError for fewer than two models, for one the zoo doesn't have or that can't be cut,
     for a network that says the same of every image at some cut, and where `memory` doesn't suffice.

@@ -1,27 +1,29 @@
 """What a similarity table needs of one model, kept on disk so that it is computed once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
-from dery_core.errors import DeryError, first_line
+from dery_core.errors import DeryError
 from dery_core.files import atomic_path, digest
 from dery_core.similarity.comparison import Comparison
-from dery_core.similarity.features import Features, Tick, equivalent, node_features
+from dery_core.similarity.features import Features, Keep, Tick, equivalent, make_features
 from dery_core.similarity.matrix import minibatches
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, zoo_line_graph
 
 _KIND, _VERSION = "features", 2
 _COLUMNS = ("nodes", "layouts", "params", "macs")
+_ENTRY = 192
+"""Bytes that suffice to say where one matrix lies, whatever its size."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,46 @@ class CutRecord:
         return cls(**{name: tuple(columns[name]) for name in _COLUMNS}, features=features)
 
 
-def _save(path: Path, meta: Mapping[str, Any], features: list[Features]) -> None:
-    tensors = {str(i): np.ascontiguousarray(feature) for i, feature in enumerate(features)}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, {"kind": _KIND, "record": json.dumps(meta)})
-        except SafetensorError as error:  # a full disk, as the folder could be written
-            raise OSError(first_line(error)) from error
+class _FeatureFile:
+    """A safetensors file of `count` feature matrices (n, d) that takes their rows as they come, so
+    that nothing is held. What says where each lies comes first in such a file but is known last:
+    room is left for it."""
+
+    def __init__(self, file: BinaryIO, images: int, count: int, meta: Mapping[str, Any]) -> None:
+        self._file, self._images = file, images
+        self._header: dict[str, Any] = {"__metadata__": {"kind": _KIND, "record": json.dumps(meta)}}
+        self._room = len(json.dumps(self._header)) + _ENTRY * count
+        self._room += -self._room % 8  # numbers are aligned
+        self._end = 0
+
+    def keep(self, index: int, rows: slice, values: Features) -> None:
+        """Write rows of matrix `index`; again in the place of what was there."""
+        size = 4 * values.shape[1]
+        if str(index) not in self._header:
+            begin, self._end = self._end, self._end + size * self._images
+            shape, offsets = [self._images, values.shape[1]], [begin, self._end]
+            self._header[str(index)] = {"dtype": "F32", "shape": shape, "data_offsets": offsets}
+        begin = self._header[str(index)]["data_offsets"][0]
+        self._file.seek(8 + self._room + begin + size * rows.start)
+        self._file.write(np.ascontiguousarray(values, "<f4").data)
+
+    def finish(self) -> None:
+        self._file.seek(0)
+        self._file.write(self._room.to_bytes(8, "little"))
+        self._file.write(json.dumps(self._header).encode().ljust(self._room))
+
+
+@contextmanager
+def _writing(path: Path, images: int, count: int, meta: Mapping[str, Any]) -> Iterator[Keep]:
+    """What takes `count` feature matrices of that many images; the file is there once all are in it."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        features = _FeatureFile(file, images, count, meta)
+        yield features.keep
+        features.finish()
 
 
 def _stored(path: Path, images: int) -> tuple[dict[str, Any], tuple[StoredFeatures, ...]] | None:
-    """What `_save` wrote of that many images, the features still on disk; None when it isn't there.
+    """What `_writing` wrote of that many images, the features still on disk; None when it isn't there.
 
     A crash or a full disk may have damaged the file: that counts as none, and computing mends it.
     """
@@ -121,7 +152,8 @@ def computed_record(
     memory: int,
     tick: Tick,
 ) -> CutRecord:
-    """The model's record, made by running it on the images, and kept in the workspace."""
+    """The model's record, made by running it on the images, and kept in the workspace: features go to
+    disk as they are made, which takes up to `memory` bytes beside the network and the images."""
     graph = zoo_line_graph(zoo, name)
     meta = {
         "nodes": ("input", *(node.name for node in graph.nodes)),
@@ -129,9 +161,9 @@ def computed_record(
         "params": tuple(graph.cumulative("params")),
         "macs": tuple(graph.cumulative("macs")),
     }
-    features = node_features(graph, zoo.model(name), images, comparison=comparison, memory=memory, tick=tick)
     path = _path(workspace, key)
-    _save(path, meta, features)
+    with _writing(path, len(images), len(graph.nodes), meta) as keep:
+        make_features(graph, zoo.model(name), images, keep, comparison=comparison, memory=memory, tick=tick)
     record = CutRecord.load(path, len(images))
     if record is None:
         raise DeryError(f"{path} was written but can't be read back: check the disk it lies on.")
@@ -148,8 +180,9 @@ def pixel_record(
     if found is None:
         parts = minibatches(len(images), comparison.batch)
         longest = max(len(images[part]) for part in parts)
-        features = [equivalent(images[part].flatten(1), longest, exact) for part in parts]
-        _save(path, {}, [np.concatenate(features)])
+        with _writing(path, len(images), 1, {}) as keep:
+            for part in parts:
+                keep(0, part, equivalent(images[part].flatten(1), longest, exact))
         found = _stored(path, len(images))
     if found is None:
         raise DeryError(f"{path} was written but can't be read back: check the disk it lies on.")

@@ -1,10 +1,13 @@
 import dataclasses
+import resource
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dery_core.data import TARGET_TASK, Probe, preprocess, probe_images
 from dery_core.errors import Cancelled, DeryError
@@ -16,8 +19,9 @@ from dery_core.similarity import (
     similarity_matrix,
     similarity_table,
 )
+from dery_core.similarity.cache import CutRecord, computed_record
 from dery_core.workspace import Workspace
-from dery_core.zoo import LineGraph, Zoo, ZooModel
+from dery_core.zoo import Layout, LineGraph, Node, Zoo, ZooModel
 
 PROBE = Probe(TARGET_TASK, 24)
 
@@ -308,3 +312,88 @@ def test_a_saved_table_comes_back(zoo: Zoo, workspace: Workspace, built: list[st
     assert (copy.probe, copy.key, copy.models) == (PROBE, table.key, table.models)
     assert copy.index.equals(table.index)
     np.testing.assert_array_equal(copy.values, table.values)
+
+
+@pytest.fixture
+def deep() -> LineGraph:
+    """A hundred nodes of 256 channels each."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = nn.Conv2d(3, 256, 8)
+    nodes = tuple(Node(f"n{i}", module, 1, 1) for i, module in enumerate([first, *[nn.Softsign()] * 99]))
+    layouts = (Layout("map", 3, 8, 8), *[Layout("map", 256, 1, 1)] * 100)
+    return LineGraph("deep", (3, 8, 8), nodes, Node("head", nn.Identity(), 0, 0), layouts)
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        Comparison(),
+        Comparison(pooling="flatten"),
+        Comparison("procrustes", pooling="flatten"),
+        Comparison(unbiased=True, pooling="flatten", batch=64),
+    ],
+    ids=lambda comparison: comparison.title,
+)
+def test_features_are_not_held_while_a_network_runs(
+    zoo: Zoo,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    deep: LineGraph,
+    comparison: Comparison,
+) -> None:
+    monkeypatch.setattr("dery_core.similarity.cache.zoo_line_graph", lambda zoo, name: deep)
+    images = torch.randint(0, 256, (128, 3, 8, 8), dtype=torch.uint8)
+    # all 100 factors take 6.5 MB, of minibatches 3.3 MB, all 100 pooled features 13 MB
+    memory = 3_000_000
+
+    def record() -> CutRecord:
+        return computed_record(zoo, "a", images, "key", workspace, comparison, memory, lambda images: None)
+
+    record()  # what is imported on the way
+    tracemalloc.start()
+    try:
+        found = record()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < memory
+    expected = cut_features(deep, zoo.model("a"), images, comparison=comparison, memory=memory)[1:]
+    for stored, feature in zip(found.features, expected, strict=True):
+        np.testing.assert_array_equal(stored[0:128], feature)
+
+
+def test_a_disk_that_fills_while_a_network_runs_is_one_sentence_and_leaves_nothing(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(DeryError, match=r"can't be written \(.*\): free some space"):
+            similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(workspace.features.iterdir()) == []
+
+
+def test_a_network_stopped_half_way_leaves_no_features(
+    zoo: Zoo, workspace: Workspace, built: list[str]
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        similarity_table(zoo, ["a", "b"], Probe(TARGET_TASK, 100), workspace, report=stop)
+    assert list(workspace.features.iterdir()) == []
+
+
+def test_a_record_cut_short_is_computed_again(zoo: Zoo, workspace: Workspace, built: list[str]) -> None:
+    first = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    workspace.table(first.key).unlink()
+    for path in workspace.features.iterdir():
+        path.write_bytes(path.read_bytes()[:-4])
+    built.clear()
+    again = similarity_table(zoo, ["a", "b"], PROBE, workspace)
+    assert built == ["a", "b"]
+    np.testing.assert_array_equal(again.values, first.values)

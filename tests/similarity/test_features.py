@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from dery_core.data import preprocess
 from dery_core.errors import DeryError
 from dery_core.similarity import Comparison, cut_features, similarity_matrix
+from dery_core.similarity import features as features_module
 from dery_core.similarity.features import equivalent, node_features
 from dery_core.zoo import LineGraph, ZooModel, line_graph
 
@@ -216,3 +218,73 @@ def test_no_reduced_precision_while_features_run(
     cut_features(graph, tiny_model("a"), images)
     assert seen == [[False, False]]
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.fixture
+def reduced() -> Iterator[Any]:
+    """The switch of a GPU's products, on: something else has turned TF32 on."""
+    products = torch.backends.cuda.matmul
+    before = products.allow_tf32
+    products.allow_tf32 = True
+    yield products
+    products.allow_tf32 = before
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_no_reduced_precision_while_products_are_made(
+    monkeypatch: pytest.MonkeyPatch, reduced: Any, exact: bool
+) -> None:
+    # of the pictures as well, which no network has run on
+    name = "dsyrk" if exact else "ssyrk"
+    seen, multiply = [], getattr(features_module, name)
+
+    def spy(*given: object, **settings: object) -> object:
+        seen.append(reduced.allow_tf32)
+        return multiply(*given, **settings)
+
+    monkeypatch.setattr(features_module, name, spy)
+    equivalent(torch.randint(0, 256, (10, 192), dtype=torch.uint8), 10, exact)
+    assert seen == [False]
+    assert reduced.allow_tf32
+
+
+def out_of_memory(*given: object, **settings: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "flatten"])
+def test_a_gpu_that_holds_few_images_is_given_few(
+    tiny_graph: Callable[..., LineGraph],
+    tiny_model: Callable[..., ZooModel],
+    images: Tensor,
+    pooling: Literal["mean", "flatten"],
+) -> None:
+    graph, model, comparison = tiny_graph(0), tiny_model("a"), Comparison(pooling=pooling)
+    expected = node_features(graph, model, images, comparison=comparison)
+    runs: list[int] = []
+    graph.nodes[0].module.register_forward_pre_hook(lambda module, given: runs.append(len(given[0])))
+    # in the middle of the network, so that the cuts before it are given again
+    graph.nodes[2].module.register_forward_pre_hook(
+        lambda module, given: out_of_memory() if len(given[0]) > 3 else None
+    )
+    seen: list[int] = []
+    found = node_features(graph, model, images, comparison=comparison, tick=seen.append)
+    assert runs == [10, 5, 2, 2, 2, 2, 2]
+    assert sum(seen) == 10
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_gpu_that_holds_not_even_one_image_is_one_sentence(
+    tiny_graph: Callable[..., LineGraph], tiny_model: Callable[..., ZooModel], images: Tensor
+) -> None:
+    graph = tiny_graph(0)
+    graph.nodes[2].module.register_forward_pre_hook(out_of_memory)
+    with pytest.raises(DeryError, match=r"tiny0 doesn't fit into the GPU's memory.*CUDA_VISIBLE_DEVICES=-1"):
+        node_features(graph, tiny_model("a"), images)
+
+
+def test_products_too_large_for_the_gpu_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features_module, "ssyrk", out_of_memory)
+    with pytest.raises(DeryError, match=r"^Products of 10 images don't fit into the GPU's memory: end what"):
+        equivalent(torch.ones(10, 50), 10, exact=False)
