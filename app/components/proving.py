@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import steps
 from app.components.waiting import REDRAW_SECONDS, tell_end, value_of
+from app.frames import bounded
 from app.proof import Answer, Blocks, Proof
 from dery_core.partition import Partition
 
@@ -58,9 +59,11 @@ def _going_on(blocks: Blocks, task: Answer | Proof, partition: Partition) -> Non
 def spoken_proof(partition: Partition) -> str:
     """Whether it is the best possible, or how far from it at most."""
     mean = partition.objective / (partition.k * len(partition.models))
-    reached = f"similarity **{partition.objective:.3f}** in all, {mean:.2f} of 2 a block"
+    reached = f"similarity **{partition.objective:.3f}** in all, {mean:.2f} of 2 a block, anchors included"
     if partition.proved:
         return f"**Proved optimal:** {reached}. No other cuts of these networks reach more."
+    if not bounded(partition):
+        return f"**No useful bound yet:** {reached}; better blocks may exist."
     return (
         f"**At most {percent(partition.gap)} below the best possible:** {reached}. No cuts of these networks "
         f"exceed {partition.upper_bound:.3f}."
