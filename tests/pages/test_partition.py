@@ -37,7 +37,7 @@ def test_blocks_bound_and_table_are_shown(open_page: Open, told: Told) -> None:
     assert not app.exception
     assert app.slider(key="k").value == 3
     assert "Proved optimal" in told(app)
-    assert "Mean similarity to the anchor: set 1 **" in told(app)
+    assert "Mean similarity to the anchor, without the anchors' own 2: set 1 **" in told(app)
     assert len(blocks(app)) == 2 * 3
     assert "15 to 30 seconds" in told(app)
 
@@ -54,6 +54,13 @@ def test_k_larger_than_a_network_is_one_sentence_and_the_sliders_stay(open_page:
     assert not app.exception
     assert len(app.error) == 1
     assert "toy_" in app.error[0].value
+    offered = app.button(key="use_most").label
+    app.button(key="use_most").click().run()
+    assert not app.error
+    most = app.slider(key="k").value
+    assert offered == f"Use K = {most}"
+    assert app.slider(key="k").max == most, "what no network can have isn't offered"
+    assert f"At most {most}: toy_" in app.slider(key="k").help
     app.slider(key="k").set_value(3).run()
     assert not app.error
     assert len(blocks(app)) == 2 * 3
@@ -80,10 +87,10 @@ def test_the_view_and_the_variant_of_the_address_are_shown(open_page: Open, told
     assert "Two blocks of one set have S" in told(app)
     assert "wherever in their networks" in told(app)
     app.segmented_control(key="blocks").set_value("bars").run()
-    assert "Nothing forces blocks into the set of their stage" in told(app)
+    assert "Here a set isn't tied to a place in the networks" in told(app)
     assert "blocks" not in app.query_params
     app.segmented_control(key="variant").set_value("staged").run()
-    assert "Nothing forces blocks" not in told(app)
+    assert "isn't tied to a place" not in told(app)
     assert "variant" not in app.query_params
 
 
@@ -128,6 +135,23 @@ def test_an_answer_is_shown_while_its_proof_goes_on_and_hybrids_wait_for_it(
     app.button(key="go_on").click().run()
     assert proof(app).wait(60)
     assert "Proved optimal" in told(app.run())
+
+
+def test_while_nothing_but_the_trivial_bound_is_known_the_page_says_so(
+    open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solve = proofs.solve_partition
+
+    def unbounded(*given: Any, **others: Any) -> Partition:
+        found = solve(*given, **(others | {"max_seconds": 10}))
+        return dataclasses.replace(found, upper_bound=8.0, trace=((found.objective, 8.0),))
+
+    monkeypatch.setattr(proofs, "solve_partition", unbounded)
+    app = open_page("partition", members=BOTH, k="2", epsilon="0.65", blocks="proof")
+    assert not app.exception
+    assert "No useful bound yet" in told(app)
+    assert not app.get("plotly_chart"), "a proof of one step is no line"
+    assert [metric.value for metric in app.metric][1:] == ["–", "not known yet"]
 
 
 @pytest.mark.parametrize("error", [IndexError("no such row"), DeryError("no memory is left.")])
