@@ -244,8 +244,8 @@ def _sides(ends: np.ndarray, names: Sequence[str], points: np.ndarray) -> list[s
         right, left = (x + 1.1 * gap, x + gap + long), (x - gap - long, x - 1.1 * gap)
         above, below = (y + 1.1 * gap, y + gap + line), (y - gap - line, y - 1.1 * gap)
         beside, across = (y - line / 2, y + line / 2), (x - long / 2, x + long / 2)
-        places = (right + beside, across + above, across + below, left + beside)
-        places += (right + above, right + below, left + above, left + below)
+        places = [right + beside, across + above, across + below, left + beside]
+        places += [right + above, right + below, left + above, left + below]
         free = {
             side: box
             for side, box in zip(SIDES, places, strict=True)
