@@ -9,7 +9,7 @@ from app.components.block_views import alike_view, bars_view, proof_view
 from app.components.errors import error_box, one_sentence
 from app.components.proving import proof_line
 from app.components.waiting import result_of
-from app.frames import block_frame, bounded, counted
+from app.frames import block_frame, counted
 
 VARIANTS = {"staged": "k-th blocks form set k", "free": "Any block to any set"}
 VIEWS = {"bars": "Equivalence sets", "alike": "How alike all blocks are", "proof": "How the proof went"}
@@ -87,11 +87,6 @@ with one_sentence():
     ended = proving.succeeded
     partition = proving.best or answer
     proof_line(found, proving, partition, ended)
-    if not bounded(partition):
-        st.caption(
-            "**No useful bound yet:** all that is known is that no block can have more than 2. What the line "
-            "above says of the best possible means nothing before the proof has come further."
-        )
 
     view = st.segmented_control(
         "Show",
