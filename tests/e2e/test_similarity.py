@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Position, expect
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -17,11 +17,12 @@ def click_place(page: Page, key: str, across: float, down: float) -> None:
     expect(area).to_be_visible(timeout=SLOW)
     box = area.bounding_box()
     assert box is not None
-    x, y = box["x"] + across * box["width"], box["y"] + down * box["height"]
-    page.mouse.move(x, y)
+    # By locator, which scrolls there: figures are higher than what is left of the window.
+    place = Position(x=across * box["width"], y=down * box["height"])
+    area.hover(position=place)
     # Plotly selects what it has hovered, which it does a moment after the cursor rests.
-    expect(page.locator(f".st-key-{key} .hoverlayer .hovertext")).to_be_visible()
-    page.mouse.click(x, y)
+    expect(page.locator(f".st-key-{key} .hoverlayer .hovertext")).to_be_visible(timeout=20_000)
+    area.click(position=place)
 
 
 def test_a_click_on_a_cell_shows_both_layers_and_outlives_a_reload(page: Page) -> None:
