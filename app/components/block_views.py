@@ -157,8 +157,8 @@ def spoken_widening(partition: Partition) -> str:
             f"smallest limit it can keep, {times} its mean block; a smaller ε would change nothing."
         )
     named = [f"{name} to {limits[name]:.2f} times" for name in widened[:NAMED]]
-    if len(widened) > NAMED:
-        named.append(f"{len(widened) - NAMED} others by less")
+    if (rest := len(widened) - NAMED) > 0:
+        named.append(f"{rest} other{'s' * (rest > 1)} by less")
     one = len(widened) == 1
     return (
         f"{'One network has' if one else f'{len(widened)} networks have'} no {partition.k} blocks {allowed}: "
