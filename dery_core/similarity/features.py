@@ -39,26 +39,13 @@ def cut_features(
     batch_size: int = 64,
     comparison: Comparison = _PLAIN,
     memory: int = MEMORY,
+    tick: Tick = lambda images: None,
 ) -> list[Features]:
     """Features (n, d) at every cut, L + 1 matrices, for uint8 `images` (n, 3, H, W).
 
-    Cut 0 is the pictures themselves (`pixel_features`), the same for every model; the others are
-    `node_features`. All are held in memory, whatever `memory` leaves for making them.
+    Cut 0 is the pictures themselves (`pixel_features`), the same for every model; the others are as
+    `make_features` makes them. All are held in memory, whatever `memory` leaves for making them.
     """
-    return [pixel_features(images), *node_features(graph, model, images, batch_size, comparison, memory)]
-
-
-def node_features(
-    graph: LineGraph,
-    model: ZooModel,
-    images: Tensor,
-    batch_size: int = 64,
-    comparison: Comparison = _PLAIN,
-    memory: int = MEMORY,
-    tick: Tick = lambda images: None,
-) -> list[Features]:
-    """Features (n, d) at cuts 1 to L for uint8 `images` (n, 3, H, W), as `make_features` makes them,
-    all in memory."""
     found: dict[int, Features] = {}
 
     def keep(node: int, rows: slice, values: Features) -> None:
@@ -67,7 +54,7 @@ def node_features(
         found[node][rows] = values
 
     make_features(graph, model, images, keep, batch_size, comparison, memory, tick)
-    return [found[node] for node in range(len(graph.nodes))]
+    return [pixel_features(images), *(found[node] for node in range(len(graph.nodes)))]
 
 
 def make_features(

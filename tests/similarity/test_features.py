@@ -11,7 +11,7 @@ from dery_core.data import preprocess
 from dery_core.errors import DeryError
 from dery_core.similarity import Comparison, cut_features, similarity_matrix
 from dery_core.similarity import features as features_module
-from dery_core.similarity.features import equivalent, node_features
+from dery_core.similarity.features import equivalent
 from dery_core.zoo import LineGraph, ZooModel, line_graph
 
 
@@ -141,7 +141,7 @@ def test_a_network_runs_again_where_whole_activations_do_not_fit_together(
     seen: list[int] = []
     # one activation takes 10 · 384 · 4 B, and room for two of them is left
     memory = 8 * 10 * (3 * 10 + 2 * 1024) + 2 * 15_600
-    little = node_features(graph, model, images, 4, FLAT, memory, seen.append)
+    little = cut_features(graph, model, images, 4, FLAT, memory, seen.append)[1:]
     assert runs == [4, 4, 2] * 3
     assert sum(seen) == 10
     for one, other in zip(little, plenty[1:], strict=True):
@@ -193,7 +193,7 @@ def test_cuts_follow_the_order_of_running_not_of_registration(
     network = SecondFirst().eval()
     graph, model = line_graph(network, (3, 8, 8)), tiny_model("a")
     names = [node.name for node in graph.nodes]
-    found = dict(zip(names, node_features(graph, model, images), strict=True))
+    found = dict(zip(names, cut_features(graph, model, images)[1:], strict=True))
     first = next(name for name in names if name.startswith("first"))
     second = next(name for name in names if name.startswith("second"))
     assert names.index(first) < names.index(second)
@@ -260,7 +260,7 @@ def test_a_gpu_that_holds_few_images_is_given_few(
     pooling: Literal["mean", "flatten"],
 ) -> None:
     graph, model, comparison = tiny_graph(0), tiny_model("a"), Comparison(pooling=pooling)
-    expected = node_features(graph, model, images, comparison=comparison)
+    expected = cut_features(graph, model, images, comparison=comparison)[1:]
     runs: list[int] = []
     graph.nodes[0].module.register_forward_pre_hook(lambda module, given: runs.append(len(given[0])))
     # in the middle of the network, so that the cuts before it are given again
@@ -268,7 +268,7 @@ def test_a_gpu_that_holds_few_images_is_given_few(
         lambda module, given: out_of_memory() if len(given[0]) > 3 else None
     )
     seen: list[int] = []
-    found = node_features(graph, model, images, comparison=comparison, tick=seen.append)
+    found = cut_features(graph, model, images, comparison=comparison, tick=seen.append)[1:]
     assert runs == [10, 5, 2, 2, 2, 2, 2]
     assert sum(seen) == 10
     for one, other in zip(found, expected, strict=True):
@@ -281,7 +281,7 @@ def test_a_gpu_that_holds_not_even_one_image_is_one_sentence(
     graph = tiny_graph(0)
     graph.nodes[2].module.register_forward_pre_hook(out_of_memory)
     with pytest.raises(DeryError, match=r"tiny0 doesn't fit into the GPU's memory.*CUDA_VISIBLE_DEVICES=-1"):
-        node_features(graph, tiny_model("a"), images)
+        cut_features(graph, tiny_model("a"), images)
 
 
 def test_products_too_large_for_the_gpu_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
