@@ -7,18 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dery_core.reassembly import (
-    Budget,
-    Candidates,
-    Choice,
-    Extremes,
-    HybridRow,
-    HybridSpec,
-    Program,
-    Scores,
-    hybrid_table,
-    pareto_front,
-)
+from dery_core.reassembly import Budget, Candidates, Choice, HybridRow, HybridSpec, hybrid_table
+from dery_core.scoring import Scores
+from dery_core.search import Extremes, Program, pareto_front
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 

@@ -26,14 +26,8 @@ from dery_core.files import digest
 from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker
-from dery_core.reassembly import (
-    SCORE_IMAGES,
-    Budget,
-    HybridSpec,
-    candidates,
-    members_within,
-    score_candidates,
-)
+from dery_core.reassembly import Budget, HybridSpec, candidates, members_within
+from dery_core.scoring import SCORE_IMAGES, score_candidates
 from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec, Start
 from dery_core.workspace import Workspace

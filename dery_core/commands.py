@@ -213,7 +213,8 @@ def reassemble(arguments: argparse.Namespace) -> None:
     """Find and keep the best hybrids within a budget."""
     from dery_core.data import Probe, fitted
     from dery_core.partition import Partition
-    from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
+    from dery_core.reassembly import Budget, candidates
+    from dery_core.scoring import SCORE_IMAGES, reassemble, score_candidates
 
     zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
     partition = Partition.load(arguments.partition)

@@ -11,18 +11,8 @@ from dery_core.errors import DeryError
 from dery_core.jobs import Run, create_run, run_all
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, silent
-from dery_core.reassembly import (
-    SCORE_IMAGES,
-    Budget,
-    Candidates,
-    HybridSpec,
-    Scores,
-    candidates,
-    measure,
-    members_within,
-    reassemble,
-    score_candidates,
-)
+from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, members_within
+from dery_core.scoring import SCORE_IMAGES, Scores, measure, reassemble, score_candidates
 from dery_core.similarity import similarity_table
 from dery_core.training import DEFAULT_START, Contender, Recipe, RunSpec, Start, verdict
 from dery_core.units import quantity

@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from dery_core.errors import DeryError
 from dery_core.partition import Block, Partition
 from dery_core.progress import Progress
-from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates, extremes
+from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates
+from dery_core.scoring import extremes
 from dery_core.zoo import Zoo
 
 CHOICES = [(0, 1, 2), (2, 1, 0), (1, 1, 0), (0, 2, 2), (1, 0, 1), (2, 2, 2)]

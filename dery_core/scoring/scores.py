@@ -18,10 +18,10 @@ from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.reassembly.candidates import Candidates
 from dery_core.reassembly.hybrid import build_seam
-from dery_core.reassembly.linear import LinearScore, fit_linear
-from dery_core.reassembly.naswot import Codes, Naswot, mean_score, run_with_codes
 from dery_core.reassembly.style import earlier_norm
 from dery_core.reassembly.value import adjoins
+from dery_core.scoring.naswot import Codes, Naswot, mean_score, run_with_codes
+from dery_core.search.linear import LinearScore, fit_linear
 from dery_core.values import Value
 from dery_core.workspace import Workspace
 from dery_core.zoo import LineGraph, Zoo, zoo_line_graph

@@ -14,11 +14,11 @@ import numpy as np
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import Candidates
-from dery_core.reassembly.linear import LinearScore
-from dery_core.reassembly.pruning import Limit, Search, surviving
-from dery_core.reassembly.search import Extremes, check_min_models, infeasible
 from dery_core.reassembly.terms import Terms
 from dery_core.reassembly.value import Budget, Choice
+from dery_core.search.linear import LinearScore
+from dery_core.search.order import Extremes, check_min_models, infeasible
+from dery_core.search.pruning import Limit, Search, surviving
 
 # HiGHS keeps rows to within 1e-6. At this largest coefficient that is the last unit of some ten
 # billion; what slips through all the same is caught by exact arithmetic afterwards.

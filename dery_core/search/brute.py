@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import Candidates
-from dery_core.reassembly.linear import LinearScore
-from dery_core.reassembly.search import check_min_models, infeasible
 from dery_core.reassembly.value import Budget, Choice
+from dery_core.search.linear import LinearScore
+from dery_core.search.order import check_min_models, infeasible
 
 _MOST = 5_000_000
 

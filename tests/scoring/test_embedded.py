@@ -6,17 +6,8 @@ import pytest
 
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.partition import solve_partition
-from dery_core.reassembly import (
-    Budget,
-    Candidates,
-    Scores,
-    brute_force,
-    build_hybrid,
-    candidates,
-    extremes,
-    reassemble,
-    score_candidates,
-)
+from dery_core.reassembly import Budget, Candidates, build_hybrid, candidates
+from dery_core.scoring import Scores, brute_force, extremes, reassemble, score_candidates
 from dery_core.similarity import similarity_table
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, embedded_zoo

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from dery_core.reassembly.brute import enumerate_best
 from dery_core.reassembly.candidates import Candidates
-from dery_core.reassembly.program import Program
-from dery_core.reassembly.scores import Scores
-from dery_core.reassembly.search import Extremes
 from dery_core.reassembly.value import Budget, Choice
+from dery_core.scoring.scores import Scores
+from dery_core.search.brute import enumerate_best
+from dery_core.search.order import Extremes
+from dery_core.search.program import Program
 
 
 def reassemble(

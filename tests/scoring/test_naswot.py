@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dery_core.reassembly import Naswot, naswot
-from dery_core.reassembly.naswot import run_with_codes
+from dery_core.scoring import Naswot, naswot
+from dery_core.scoring.naswot import run_with_codes
 
 
 def batch(count: int = 6) -> Tensor:

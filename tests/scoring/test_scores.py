@@ -10,18 +10,8 @@ from dery_core.data import Probe, preprocess, probe_images
 from dery_core.errors import Cancelled, DeryError
 from dery_core.partition import Partition
 from dery_core.progress import Progress
-from dery_core.reassembly import (
-    Budget,
-    Candidates,
-    Scores,
-    brute_force,
-    build_hybrid,
-    measure,
-    naswot,
-    reassemble,
-    sampled,
-    score_candidates,
-)
+from dery_core.reassembly import Budget, Candidates, build_hybrid
+from dery_core.scoring import Scores, brute_force, measure, naswot, reassemble, sampled, score_candidates
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo
 

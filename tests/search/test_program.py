@@ -5,8 +5,9 @@ import pytest
 
 from dery_core.errors import DeryError
 from dery_core.partition import Block
-from dery_core.reassembly import BlockFacts, Budget, Candidates, Choice, LinearScore, Program
-from dery_core.reassembly.brute import enumerate_best
+from dery_core.reassembly import BlockFacts, Budget, Candidates, Choice
+from dery_core.search import LinearScore, Program
+from dery_core.search.brute import enumerate_best
 from dery_core.zoo import Layout
 
 Make = Callable[..., Candidates]

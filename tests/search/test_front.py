@@ -1,6 +1,6 @@
 import numpy as np
 
-from dery_core.reassembly import pareto_front
+from dery_core.search import pareto_front
 
 
 def test_front_is_what_no_point_beats() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dery_core.errors import DeryError
-from dery_core.reassembly import LinearScore, fit_linear
+from dery_core.search import LinearScore, fit_linear
 
 CHOICES = np.array(list(itertools.product(range(5), repeat=3)), np.int64)
 
