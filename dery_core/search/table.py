@@ -1,0 +1,118 @@
+"""`Table`: candidates listed one by one with costs and scores, so that every question is a look-up."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dery_core.reassembly.terms import Choices
+from dery_core.reassembly.value import Budget
+from dery_core.search.rules import within
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Candidates best first: `choices` (S, K), `params`, `macs` and `score` (S,).
+
+    Best first means: higher score, then fewer MACs, then fewer params, then the lexicographically
+    smaller choice.
+    """
+
+    choices: Choices
+    params: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    score: NDArray
+
+    @classmethod
+    def of(cls, choices: Choices, params: NDArray, macs: NDArray, score: NDArray) -> "Table":
+        """The same candidates, put in order."""
+        order = np.lexsort((*choices.T[::-1], params, macs, -score))
+        return cls(choices[order], params[order], macs[order], score[order])
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def __getitem__(self, index: NDArray) -> "Table":
+        return Table(self.choices[index], self.params[index], self.macs[index], self.score[index])
+
+    def within(self, budget: Budget) -> NDArray[np.int64]:
+        """Indices of the candidates that `budget` allows, best first."""
+        return np.flatnonzero(within(budget, self.params, self.macs))
+
+    def least_excess(self, budget: Budget) -> Fraction:
+        """The smallest share by which every limit must give way for some candidate to fit."""
+        worst = np.argmin(np.max(_excess(budget, self.params, self.macs), axis=0))
+        return excess(budget, int(self.params[worst]), int(self.macs[worst]))
+
+
+def excess(budget: Budget, params: int, macs: int) -> Fraction:
+    """The largest share by which a limit is missed: 1/10 for 11 params where 10 are allowed."""
+    shares = [Fraction(0)]
+    for value, most, least in (
+        (params, budget.max_params, budget.min_params),
+        (macs, budget.max_macs, budget.min_macs),
+    ):
+        if most is not None:
+            shares.append(Fraction(value - most, max(most, 1)))
+        if least is not None:
+            shares.append(Fraction(least - value, max(least, 1)))
+    return max(shares)
+
+
+def _excess(budget: Budget, params: NDArray, macs: NDArray) -> NDArray[np.float64]:
+    """The same of many candidates, limit by limit: (limits + 1, S)."""
+    shares = [np.zeros(len(params))]
+    for value, most, least in (
+        (params, budget.max_params, budget.min_params),
+        (macs, budget.max_macs, budget.min_macs),
+    ):
+        if most is not None:
+            shares.append((value - most) / max(most, 1))
+        if least is not None:
+            shares.append((least - value) / max(least, 1))
+    return np.stack(shares)
+
+
+def widened(budget: Budget, share: Fraction) -> Budget:
+    """`budget` with every limit given way by `share` of itself."""
+
+    def most(limit: int | None) -> int | None:
+        return None if limit is None else limit + int(share * max(limit, 1))
+
+    def least(limit: int | None) -> int | None:
+        return None if limit is None else limit - int(share * max(limit, 1))
+
+    return Budget(
+        most(budget.max_params), most(budget.max_macs), least(budget.min_params), least(budget.min_macs)
+    )
+
+
+def containing(budget: Budget, params: int, macs: int) -> Budget:
+    """`budget` with its limits given way just so far that these costs fit."""
+
+    def most(limit: int | None, value: int) -> int | None:
+        return None if limit is None else max(limit, value)
+
+    def least(limit: int | None, value: int) -> int | None:
+        return None if limit is None else min(limit, value)
+
+    return Budget(
+        most(budget.max_params, params),
+        most(budget.max_macs, macs),
+        least(budget.min_params, params),
+        least(budget.min_macs, macs),
+    )
+
+
+def nondominated(params: NDArray, macs: NDArray, score: NDArray) -> NDArray[np.int64]:
+    """Indices, ascending, of the points that no other beats: score at least, params and MACs at most.
+
+    (S,) each, best first as in `Table`; of equal points the first stands.
+    """
+    kept: list[int] = []
+    for i in range(len(score)):
+        before = np.array(kept, np.int64)
+        if not ((params[before] <= params[i]) & (macs[before] <= macs[i])).any():
+            kept.append(i)
+    return np.array(kept, np.int64)
