@@ -224,7 +224,14 @@ def reassemble(arguments: argparse.Namespace) -> None:
         options = candidates(zoo, partition, len(task.classes), report=report)
         probe = fitted(Probe(task.name, SCORE_IMAGES, arguments.seed))
         scores = score_candidates(
-            zoo, partition, options, probe, workspace, arguments.sample, arguments.seed, report
+            zoo,
+            partition,
+            options,
+            probe,
+            workspace,
+            sample=arguments.sample,
+            seed=arguments.seed,
+            report=report,
         )
     choices = reassemble(options, scores, budget, top=arguments.top)
     paths = [

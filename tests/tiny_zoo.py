@@ -56,7 +56,7 @@ def cut_once() -> Iterator[None]:
                 known[key] = zoo_line_graph(zoo, name)
             return known[key]
 
-        for user in ("reassembly.candidates", "reassembly.hybrid", "scoring.scores", "similarity.cache"):
+        for user in ("reassembly.candidates", "reassembly.hybrid", "scoring.parts", "similarity.cache"):
             patch.setattr(importlib.import_module(f"dery_core.{user}"), "zoo_line_graph", once)
         yield
 

@@ -2,18 +2,43 @@
 
 from dery_core.scoring.naswot import Naswot, naswot
 from dery_core.scoring.reassemble import brute_force, extremes, reassemble
-from dery_core.scoring.scores import SCORE_IMAGES, Measured, Scores, measure, sampled, score_candidates
+from dery_core.scoring.registry import (
+    DEFAULT_SCORE,
+    FAMILIES,
+    SCORE_IMAGES,
+    SCORES,
+    Family,
+    Score,
+    score_images,
+    score_named,
+    score_probe,
+)
+from dery_core.scoring.scores import Measured, Scores, kept_scores, measure, sampled, score_candidates
+from dery_core.scoring.trie import Carrier, Measurer, Trie, alone
 
 __all__ = [
+    "DEFAULT_SCORE",
+    "FAMILIES",
+    "SCORES",
     "SCORE_IMAGES",
+    "Carrier",
+    "Family",
     "Measured",
+    "Measurer",
     "Naswot",
+    "Score",
     "Scores",
+    "Trie",
+    "alone",
     "brute_force",
     "extremes",
+    "kept_scores",
     "measure",
     "naswot",
     "reassemble",
     "sampled",
     "score_candidates",
+    "score_images",
+    "score_named",
+    "score_probe",
 ]

@@ -10,6 +10,7 @@ The paper scores in this way too (section 3.3); its code counts hooks that were 
 scores in train mode.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -126,3 +127,12 @@ def mean_score(codes: Iterable[Codes]) -> Naswot:
     """Score over the batches' codes: mean of their log dets."""
     each = list(codes)
     return Naswot(sum(map(log_det, each)) / len(each), each[0].units)
+
+
+def normalised_score(codes: Iterable[Codes]) -> float:
+    """Mean over the batches of log det of the share of units on which images agree, K / units: at most 0,
+    reached only by images that agree on nothing."""
+    each = list(codes)
+    if not each[0].units:
+        return float("-inf")
+    return sum(log_det(one) - len(one.kernel) * math.log(one.units) for one in each) / len(each)

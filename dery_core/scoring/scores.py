@@ -1,82 +1,94 @@
-"""`Scores`: NASWOT measured on a sample of candidates, kept on disk, and a linear model of it."""
+"""`Scores`: a score measured on candidates, kept on disk, and what the search maximises."""
 
 import dataclasses
-import time
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
-from dery_core.data import Probe, preprocess, probe_images
+from dery_core.data import Probe
 from dery_core.errors import DeryError
 from dery_core.files import digest
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.reassembly.candidates import Candidates
-from dery_core.reassembly.hybrid import build_seam
-from dery_core.reassembly.style import earlier_norm
-from dery_core.reassembly.value import adjoins
-from dery_core.scoring.naswot import Codes, Naswot, mean_score, run_with_codes
+from dery_core.reassembly.terms import Terms
+from dery_core.scoring.kept import Choice, Kept
+from dery_core.scoring.registry import DEFAULT_SCORE, FAMILIES, Family, score_named
 from dery_core.search.linear import LinearScore, fit_linear
 from dery_core.values import Value
 from dery_core.workspace import Workspace
-from dery_core.zoo import LineGraph, Zoo, zoo_line_graph
+from dery_core.zoo import Zoo
 
-BATCH_SIZE = 32
-SCORE_IMAGES = 2 * BATCH_SIZE
-"""Probe images that scores are measured on by default: two batches."""
+if TYPE_CHECKING:
+    from dery_core.search import Objective
 
-_METHOD = "naswot 1"
-_SAVE_EVERY = 5.0
+# More make the fit slow, and hardly better.
+_FITTED = 1024
 
 
 @dataclass(frozen=True)
 class Measured(Value):
-    """NASWOT of one candidate. `score` is None when two probe images have the same codes.
-
-    `units` is the number of activation units an image passes: the score grows with it.
-    """
+    """A candidate's score; None where it can't be scored, as when NASWOT finds two images alike."""
 
     choice: tuple[int, ...]
     score: float | None
-    units: int
 
 
 @dataclass(frozen=True)
 class Scores(Value):
-    """Measured candidates and the linear model fitted to them.
+    """A score of the candidates.
 
-    `seed` drew the sample and the seams' weights; `probe` the images, in batches of 32.
-    `key` names the file in the workspace that keeps the measurements.
+    `name` is the score's in `SCORES`. `seed` drew the sample and the seams' weights; `probe` tells the
+    images. `measured` are the candidates that were measured: with `complete` all there are. `linear` was
+    fitted to them; of params and MACs it is exact, and nothing was measured. `key` names the file in
+    the workspace that keeps the measurements.
     """
 
     key: str
+    name: str
     probe: Probe
     seed: int
     measured: tuple[Measured, ...]
     linear: LinearScore
+    complete: bool = False
 
     @cached_property
     def known(self) -> dict[tuple[int, ...], Measured]:
         return {each.choice: each for each in self.measured}
 
+    @property
+    def samples(self) -> int:
+        """How many candidates were measured."""
+        return len(self.measured)
+
+    @cached_property
+    def objective(self) -> "Objective":
+        """What a search maximises: the score itself where all of it is known, else the linear model."""
+        if self.exact or not self.complete:
+            return self.linear
+        from dery_core.search import MeasuredScore
+
+        values = np.array([_value(each.score) for each in self.measured])
+        return MeasuredScore(np.array([each.choice for each in self.measured], np.int64), values)
+
+    @property
+    def exact(self) -> bool:
+        """Whether `linear` is the score itself, not a model of it."""
+        return score_named(self.name).family == "cost"
+
     def score(self, choice: Sequence[int]) -> float | None:
-        """Measured score of a candidate (-inf when it can't tell two images apart), None if unknown."""
+        """A candidate's own score (-inf when it can't be scored), None if it wasn't measured."""
+        if self.exact:
+            return self.linear.predict(choice)
         found = self.known.get(tuple(choice))
         if found is None:
             return None
         return float("-inf") if found.score is None else found.score
-
-
-@dataclass(frozen=True)
-class _Kept(Value):
-    """The file of measurements: what an interrupted scoring has finished."""
-
-    measured: tuple[Measured, ...] = ()
 
 
 def score_candidates(
@@ -85,24 +97,77 @@ def score_candidates(
     candidates: Candidates,
     probe: Probe,
     workspace: Workspace,
+    score: str = DEFAULT_SCORE,
     sample: int = 256,
     seed: int = 0,
     report: ProgressFn = silent,
+    exhaustive: int | None = None,
 ) -> Scores:
-    """Measure NASWOT on a sample of candidates and fit the linear model that the program maximises.
+    """Measure a score on candidates, and fit the linear model of it.
 
-    All candidates when there are at most `sample`; else every model's own chain of blocks and a
-    seeded draw in which every block appears equally often. What was measured stays in the workspace,
-    so an interrupted scoring goes on where it stopped.
+    All candidates where there are at most `exhaustive` (by default a number of the score's family, see
+    `FAMILIES`) or `sample`; else `sample` of them. What was measured stays in the workspace, so an
+    interrupted scoring goes on where it stopped.
     """
+    return _scores(
+        zoo, partition, candidates, probe, workspace, score, sample, seed, report, exhaustive, begin=True
+    )
+
+
+def kept_scores(
+    zoo: Zoo,
+    partition: Partition,
+    candidates: Candidates,
+    probe: Probe,
+    workspace: Workspace,
+    score: str = DEFAULT_SCORE,
+    sample: int = 256,
+    seed: int = 0,
+    exhaustive: int | None = None,
+) -> Scores | None:
+    """What `score_candidates` gives, where the workspace has all that it would measure; else None."""
+    arguments = (zoo, partition, candidates, probe, workspace, score, sample, seed, silent, exhaustive)
+    try:
+        return _scores(*arguments, begin=False)
+    except _Unmeasured:
+        return None
+
+
+class _Unmeasured(Exception):
+    """Something would have to be measured."""
+
+
+def _scores(
+    zoo: Zoo,
+    partition: Partition,
+    candidates: Candidates,
+    probe: Probe,
+    workspace: Workspace,
+    score: str,
+    sample: int,
+    seed: int,
+    report: ProgressFn,
+    exhaustive: int | None,
+    begin: bool,
+) -> Scores:
+    """See `score_candidates`; _Unmeasured unless there is nothing to measure or it may `begin`."""
     if not candidates.covers(partition):
         raise DeryError("these candidates belong to another partition: price this partition's first.")
-    key = _key(zoo, candidates, probe, seed)
-    wanted = sampled(candidates, sample, seed)
-    known = _measure(zoo, candidates, probe, workspace, key, seed, wanted, report)
-    values = np.array([_value(known[choice]) for choice in wanted])
-    linear = fit_linear(np.array(wanted, np.int64), values, len(candidates.models), seed)
-    return Scores(key, probe, seed, _ordered(known), linear)
+    named = score_named(score)
+    if named.family == "cost":
+        return _cost(candidates, score, probe, seed)
+    family = FAMILIES[named.family]
+    key = _key(family, zoo, candidates, probe, seed)
+    kept = Kept(workspace.scores / f"{key}.json")
+    most = max(sample, family.complete if exhaustive is None else exhaustive)
+    whole = allowed_count(candidates) <= most
+    wanted = allowed_choices(candidates) if whole else sampled(candidates, sample, seed)
+    if not begin and kept.missing(wanted):
+        raise _Unmeasured
+    _measure(kept, family, named.title, zoo, candidates, probe, seed, wanted, report)
+    values = np.array([_value(kept[choice][score]) for choice in wanted])
+    linear = _fitted(wanted, values, candidates, seed)
+    return Scores(key, score, probe, seed, _column(kept, score), linear, whole)
 
 
 def measure(
@@ -114,17 +179,21 @@ def measure(
     report: ProgressFn = silent,
 ) -> Scores:
     """`scores` with the measured score of `choices` added and kept; its linear model stays the same."""
+    if scores.exact:
+        return scores
+    named = score_named(scores.name)
+    kept = Kept(workspace.scores / f"{scores.key}.json")
     wanted = [tuple(choice) for choice in choices]
-    known = _measure(zoo, candidates, scores.probe, workspace, scores.key, scores.seed, wanted, report)
-    return dataclasses.replace(scores, measured=_ordered(known | scores.known))
+    family = FAMILIES[named.family]
+    _measure(kept, family, named.title, zoo, candidates, scores.probe, scores.seed, wanted, report)
+    known = {each.choice: each for each in _column(kept, scores.name)} | scores.known
+    return dataclasses.replace(scores, measured=tuple(known[choice] for choice in sorted(known)))
 
 
-def sampled(candidates: Candidates, sample: int, seed: int) -> list[tuple[int, ...]]:
-    """The choices to measure, sorted: all when at most `sample`, else own chains and a balanced draw."""
+def sampled(candidates: Candidates, sample: int, seed: int) -> list[Choice]:
+    """`sample` choices, sorted: every model's own chain of blocks and a seeded draw in which every block
+    appears equally often."""
     n, k = len(candidates.models), candidates.k
-    if n**k <= max(sample, n):
-        choices = candidates.every()
-        return [tuple(choice) for choice in choices[candidates.allowed(choices)].tolist()]
     generator = np.random.default_rng(seed)
     drawn = dict.fromkeys((i,) * k for i in range(n))
     # A round deals every model once to every stage; a zoo with few allowed choices may run dry.
@@ -136,114 +205,75 @@ def sampled(candidates: Candidates, sample: int, seed: int) -> list[tuple[int, .
     return sorted(list(drawn)[: max(sample, n)])
 
 
-class _Trie:
-    """Scores candidates in sorted order; what two neighbours' first stages share runs once."""
+def allowed_count(candidates: Candidates) -> int:
+    """How many candidates take one block of every stage and of every set."""
+    return sum(
+        int(np.prod([len(models) for models in stages], dtype=object)) for stages in _by_sets(candidates)
+    )
 
-    def __init__(self, zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> None:
-        self.zoo, self.candidates, self.seed = zoo, candidates, seed
-        self.images = probe_images(probe).split(BATCH_SIZE)
-        self.graphs: dict[int, LineGraph] = {}
-        self.prefix: tuple[int, ...] = ()
-        self.stack: list[list[tuple[Tensor, Codes]]] = []
 
-    def score(self, choice: tuple[int, ...]) -> Naswot:
-        shared = 0
-        while shared < len(self.stack) and choice[shared] == self.prefix[shared]:
-            shared += 1
-        del self.stack[shared:]
-        for k in range(shared, len(choice)):
-            self.stack.append(self._stage(choice, k))
-        self.prefix = choice
-        return mean_score(codes for _, codes in self.stack[-1])
+def allowed_choices(candidates: Candidates) -> list[Choice]:
+    """All candidates, sorted."""
+    return sorted(itertools.chain.from_iterable(itertools.product(*s) for s in _by_sets(candidates)))
 
-    def _stage(self, choice: tuple[int, ...], k: int) -> list[tuple[Tensor, Codes]]:
-        """Per batch: the activation after stage k and all codes up to it."""
-        facts = self.candidates.blocks[choice[k]][k]
-        block = facts.block
-        nodes = self._graph(choice[k]).nodes[block.start : block.end]
-        stage = nn.Sequential(*(node.module for node in nodes)).eval()
-        if k == 0:
-            model = self.zoo.model(block.model)
-            return [run_with_codes(stage, preprocess(images, model)) for images in self.images]
-        left = self.candidates.blocks[choice[k - 1]][k - 1]
-        if self.candidates.seam.always or not adjoins(left.block, block):
-            seam = build_seam(k - 1, left, facts, self.candidates.seam, self.seed)
-            stage.insert(0, seam.eval())
-        out = []
-        for x, codes in self.stack[k - 1]:
-            # A copy, as the block may begin with an in-place operation.
-            after, more = run_with_codes(stage, x.clone())
-            out.append((after, codes + more))
-        return out
 
-    def _graph(self, i: int) -> LineGraph:
-        if i not in self.graphs:
-            self.graphs[i] = zoo_line_graph(self.zoo, self.candidates.models[i])
-        return self.graphs[i]
+def _by_sets(candidates: Candidates) -> list[list[list[int]]]:
+    """For every order of the sets that some candidate has: each stage's models."""
+    k = candidates.k
+    models = [[np.flatnonzero(row == which).tolist() for which in range(k)] for row in candidates.set_of]
+    orders = ([models[stage][s] for stage, s in enumerate(o)] for o in itertools.permutations(range(k)))
+    return [stages for stages in orders if all(stages)]
 
 
 def _measure(
+    kept: Kept,
+    family: Family,
+    title: str,
     zoo: Zoo,
     candidates: Candidates,
     probe: Probe,
-    workspace: Workspace,
-    key: str,
     seed: int,
-    choices: Sequence[tuple[int, ...]],
+    choices: Sequence[Choice],
     report: ProgressFn,
-) -> dict[tuple[int, ...], Measured]:
-    """Everything the workspace knows, after measuring those of `choices` that were missing."""
-    path = workspace.scores / f"{key}.json"
-    known = {each.choice: each for each in _Kept.load(path).measured} if path.exists() else {}
-    todo = sorted(set(choices) - set(known))
-    if not todo:
-        return known
-    trie = _Trie(zoo, candidates, probe, seed)
-    tick = Ticker("NASWOT", len(todo), "hybrids", report)
-    saved = time.monotonic()
-    try:
-        for choice in todo:
-            known[choice] = _measured(choice, trie.score(choice))
-            if time.monotonic() - saved > _SAVE_EVERY:
-                _save(path, known)
-                saved = time.monotonic()
-            tick()
-    finally:
-        _save(path, known)
-    return known
+) -> None:
+    if todo := kept.missing(choices):
+        tick = Ticker(title, len(todo), "hybrids", report)
+        kept.measure(todo, family.measurer(zoo, candidates, probe, seed), tick)
 
 
-def _save(path: Path, known: dict[tuple[int, ...], Measured]) -> None:
-    _Kept(_ordered(known)).save(path)
+def _fitted(
+    choices: Sequence[Choice], values: NDArray[np.float64], candidates: Candidates, seed: int
+) -> LinearScore:
+    """The linear model of an even sample of the finite values."""
+    rows = np.flatnonzero(np.isfinite(values))
+    if len(rows) > _FITTED:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _FITTED, replace=False))
+    chosen = np.array(choices, np.int64).reshape(-1, candidates.k)[rows]
+    return fit_linear(chosen, values[rows], len(candidates.models), seed)
 
 
-def _measured(choice: tuple[int, ...], found: Naswot) -> Measured:
-    return Measured(choice, found.score if np.isfinite(found.score) else None, found.units)
+def _cost(candidates: Candidates, score: str, probe: Probe, seed: int) -> Scores:
+    terms: Terms = getattr(candidates, score)
+    linear = LinearScore(0.0, _nested(terms.block), _nested(terms.pair), quantum=1.0)
+    return Scores("", score, probe, seed, (), linear, complete=True)
 
 
-def _ordered(known: dict[tuple[int, ...], Measured]) -> tuple[Measured, ...]:
-    return tuple(known[choice] for choice in sorted(known))
+def _nested(array: NDArray[np.int64]) -> tuple:
+    return tuple(_nested(part) if part.ndim else float(part) for part in array)
 
 
-def _value(measured: Measured) -> float:
-    return float("-inf") if measured.score is None else measured.score
+def _column(kept: Kept, score: str) -> tuple[Measured, ...]:
+    return tuple(Measured(choice, value) for choice, value in kept.column(score))
 
 
-def _key(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> str:
+def _value(score: float | None) -> float:
+    return float("-inf") if score is None else score
+
+
+def _key(family: Family, zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> str:
     """Depends on all that a score depends on: weights, preprocessing, blocks, probe, seams, method."""
     models = [zoo.model(name) for name in candidates.models]
     inputs = [(m.architecture, m.model_kwargs, m.input_size, m.mean, m.std) for m in models]
     weights = [zoo.weights_key(name) for name in candidates.models]
-    blocks = [_without_new(facts.to_dict()) for stages in candidates.blocks for facts in stages]
-    norm = earlier_norm(candidates.seam)
-    settings = (candidates.seam.to_dict() if norm is None else norm, seed, probe.to_dict(), BATCH_SIZE)
-    return digest(_METHOD, inputs, weights, blocks, *settings)
-
-
-def _without_new(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts without what layouts say only in newer versions, where it says nothing: keys of scores
-    already kept stay."""
-    old = ("kind", "channels", "height", "width", "prefix")
-    for end in ("input", "output"):
-        facts[end] = {key: value for key, value in facts[end].items() if key in old or value}
-    return facts
+    found = digest(family.version, inputs, weights, candidates.to_dict(), seed, probe.to_dict())
+    return f"{family.name}-{found}"

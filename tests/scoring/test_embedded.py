@@ -25,7 +25,9 @@ def assembled(embedded: Zoo, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     table = similarity_table(embedded, embedded.names, Probe(TARGET_TASK, 64), workspace)
     partition = solve_partition(table, k=4)
     priced = candidates(embedded, partition, len(load_task(TARGET_TASK).classes))
-    scores = score_candidates(embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=48)
+    scores = score_candidates(
+        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=48, exhaustive=0
+    )
     return priced, scores
 
 
@@ -71,7 +73,9 @@ def test_free_partition_is_reassembled_with_one_block_a_set_and_a_stage(
     assert any(sets != (0, 1, 2) for sets in partition.sets)
     assert partition.weights == tuple(map(embedded.weights_key, names))
     priced = candidates(embedded, partition, len(load_task(TARGET_TASK).classes))
-    scores = score_candidates(embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=8)
+    scores = score_candidates(
+        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=8, exhaustive=0
+    )
     ends = extremes(priced)
     budget = Budget((ends.min_params + ends.max_params) // 2)
     best = reassemble(priced, scores, budget, top=3)
