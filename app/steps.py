@@ -27,7 +27,7 @@ from dery_core.jobs import Run, create_run, list_runs
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker
 from dery_core.reassembly import Budget, HybridSpec, candidates, members_within
-from dery_core.scoring import SCORE_IMAGES, score_candidates
+from dery_core.scoring import DEFAULT_SCORE, SCORE_IMAGES, score_candidates
 from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec, Start
 from dery_core.workspace import Workspace
@@ -274,16 +274,16 @@ def blocks(names: tuple[str, ...], how: Cutting) -> Blocks:
     )
 
 
-def assembly(names: tuple[str, ...], parts: Partition) -> Step:
-    """Everything the Reassemble page needs that is slow: costs and scores of the hybrids of `parts`."""
+def assembly(names: tuple[str, ...], parts: Partition, score: str = DEFAULT_SCORE) -> Step:
+    """Everything the Reassemble page needs that is slow: costs and `score` of the hybrids of `parts`."""
     source = zoo()
-    key = _assembly_key(source, names, parts)
+    key = assembly_key(names, parts, score)
 
     def make(report: ProgressFn) -> Assembly:
         classes = len(load_task(TARGET_TASK).classes)
         costs = candidates(source, parts, classes, report=report)
         images = fitted(Probe(TARGET_TASK, SCORE_IMAGES))
-        scores = score_candidates(source, parts, costs, images, workspace(), report=report)
+        scores = score_candidates(source, parts, costs, images, workspace(), score, report=report)
         # Prices the members as well: this page and Runs ask for them, and must not wait.
         members_within(source, Budget(), classes)
         if uncounted := counting(source):
@@ -293,9 +293,10 @@ def assembly(names: tuple[str, ...], parts: Partition) -> Step:
     return work.start(key, make), key
 
 
-def _assembly_key(source: Zoo, names: tuple[str, ...], parts: Partition) -> Hashable:
+def assembly_key(names: tuple[str, ...], parts: Partition, score: str) -> Hashable:
+    """What `assembly` is known by."""
     # By the blocks themselves: another proof, or other settings, that lead to the same are the same work.
-    return ("assembly", _origin(source, names), parts.blocks, parts.sets)
+    return ("assembly", _origin(zoo(), names), parts.blocks, parts.sets, score)
 
 
 def runs() -> list[Run]:
@@ -304,17 +305,18 @@ def runs() -> list[Run]:
 
 
 def accuracies(zoo: Zoo) -> pd.DataFrame:
-    """What was measured: macs, top1, name and kind, as `app.charts.plane.score_plane` wants it."""
+    """What was measured: macs, params, top1, name and kind, as `app.charts.plane.score_plane` wants it."""
     lines = [
-        {"macs": m.macs, "top1": m.top1, "name": m.name, "kind": "source"}
+        {"macs": m.macs, "params": m.params, "top1": m.top1, "name": m.name, "kind": "source"}
         for m in with_costs(zoo).models
-        if m.macs is not None and m.top1 is not None
+        if m.macs is not None and m.params is not None and m.top1 is not None
     ]
     tuned = run_frame(runs())
     for run in tuned[tuned["top1"].notna() & (tuned["task"] == TARGET_TASK)].itertuples():
         kind = "hybrid" if run.hybrid else "member"
-        lines.append({"macs": run.macs, "top1": run.top1, "name": run.subject, "kind": kind})
-    return pd.DataFrame(lines, columns=["macs", "top1", "name", "kind"])
+        costs = {"macs": run.macs, "params": run.params}
+        lines.append({**costs, "top1": run.top1, "name": run.subject, "kind": kind})
+    return pd.DataFrame(lines, columns=["macs", "params", "top1", "name", "kind"])
 
 
 def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
@@ -363,7 +365,7 @@ def done() -> set[str]:
             "partition": _key("partition", source, names, cutting()),
         }
         if parts := blocks(names, cutting()).final():
-            keys["reassemble"] = _assembly_key(source, names, parts)
+            keys["reassemble"] = assembly_key(names, parts, state.get("score"))
         for step, key in keys.items():
             task = work.find(key)
             if task is not None and task.succeeded:

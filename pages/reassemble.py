@@ -1,37 +1,77 @@
 """Reassemble: the best hybrid within a budget, as the sliders move."""
 
-from typing import Literal
+import secrets
+from functools import partial
+from typing import Any, Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import state, steps
-from app.assembly import Assembly, budget_limits
+from app import state, steps, work
+from app.assembly import Assembly, budget_limits, read_choice, rounded_up
 from app.charts.hybrid import hybrid_row
-from app.charts.plane import score_plane
+from app.charts.plane import Limits, Marked, score_plane
 from app.colours import model_colours
 from app.components import path
 from app.components.errors import error_box, one_sentence
-from app.components.figures import show
+from app.components.figures import clicked, show
 from app.components.proving import settled_blocks
+from app.components.rules import rules_panel
+from app.components.score_text import written
 from app.components.seam_table import seam_table
-from app.components.waiting import result_of
+from app.components.waiting import value_of
 from dery_core.errors import DeryError
-from dery_core.reassembly import Budget
+from dery_core.partition import Partition
+from dery_core.reassembly import Budget, Choice
+from dery_core.scoring import SCORES
+from dery_core.search import Rules
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
-PLACES = {
-    "staged": "Place 1 takes the first block of some network, place 2 the second block of one, and so on.",
-    "free": "Place 1 takes the first block of some network, place 2 the second block of one, and so on; no "
-    "two places may take blocks of one set.",
-}
+# A second line of a figure that isn't a change.
+REMARK: Any = {"delta_color": "off", "delta_arrow": "off"}
+SIZES = {"macs": "MACs", "params": "Parameters"}
 
-st.title("Reassemble under a budget")
-st.markdown(
-    "Drag the limits. An integer program picks one block for every place so that the score is as high as the "
-    f"budget allows; the stitching layers between blocks count too. {PLACES[steps.cutting().variant]}"
-)
+
+def choose_score() -> str:
+    """What hybrids are ranked by, and how far it can be trusted."""
+    with st.container(key="score_controls"):
+        left, middle, right = st.columns([4, 6, 3], gap="medium", vertical_alignment="bottom")
+    left.selectbox(
+        "Score to rank hybrids by",
+        list(SCORES),
+        format_func=lambda name: SCORES[name].title,
+        key="score",
+        persist_state="session",
+    )
+    score = SCORES[state.get("score")]
+    middle.caption(f"{score.sentence} ({score.source})")
+    right.segmented_control(
+        "Costs are drawn as",
+        list(SIZES),
+        format_func=SIZES.__getitem__,
+        required=True,
+        key="axis",
+        persist_state="session",
+    )
+    return score.name
+
+
+def scored(names: tuple[str, ...], parts: Partition, score: str) -> Assembly:
+    """All hybrids with that score; while it is measured, those of the score shown before."""
+    assembly = value_of(
+        *steps.assembly(names, parts, score),
+        title=f"Building hybrids and measuring {SCORES[score].title}: this is done once for these blocks",
+    )
+    if assembly is not None:
+        st.session_state["shown_score"] = score
+        return assembly
+    before = str(st.session_state.get("shown_score"))
+    kept = work.find(steps.assembly_key(names, parts, before))
+    if kept is None or not kept.succeeded:
+        st.stop()
+    st.caption(f"Until then the hybrids are ranked by {SCORES[before].title}, as before.")
+    return kept.value()
 
 
 @st.fragment
@@ -39,63 +79,23 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     """The part that follows the sliders."""
     left, right = st.columns(2, gap="large")
     ends = assembly.extremes
-    budget = Budget(
-        max_params=limit(left, "params", "Parameters, at most", ends.min_params, ends.max_params),
-        max_macs=limit(right, "macs", "MACs, at most", ends.min_macs, ends.max_macs),
-    )
+    limit(left, "params", "Parameters, at most", ends.min_params, ends.max_params)
+    limit(right, "macs", "MACs, at most", ends.min_macs, ends.max_macs)
+    rules_panel(assembly)
     state.publish()
+    rules, chosen = state.rules(), state.get("chosen")
     try:
-        hybrid = assembly.best(budget)
+        hybrid = assembly.shown(rules, chosen)
     except DeryError as error:
-        error_box(error)
+        nothing_fits(error, assembly, rules)
+        plane(zoo, assembly, rules, None)
         return
-
-    rows = assembly.rows(assembly.spec(hybrid))
-    sets = assembly.sets(hybrid) if steps.cutting().variant == "free" else ()
-    st.html(hybrid_row(rows, model_colours(zoo.names), assembly.candidates.num_classes, sets))
-    figures = st.columns(4)
-    figures[0].metric("Parameters", quantity(hybrid.params), border=True)
-    figures[1].metric("MACs", quantity(hybrid.macs), border=True)
-    figures[2].metric("Score, predicted", f"{hybrid.predicted:.1f}", border=True)
-    measured = "not yet" if hybrid.measured is None else f"{hybrid.measured:.1f}"
-    figures[3].metric("Score, measured", measured, border=True)
-    st.caption(spoken_fit(assembly))
-    seam_table(rows)
-    if st.button("Fine-tune this hybrid", type="primary", key="fine_tune", icon=":material/model_training:"):
-        st.switch_page(path.PAGES / "runs.py")
-    show(
-        score_plane(
-            assembly.cloud,
-            assembly.front,
-            {"macs": hybrid.macs, "score": hybrid.predicted},
-            steps.accuracies(zoo),
-            model_colours(zoo.names),
-            budget.max_macs,
-            named=steps.members(zoo),
-        ),
-        key="score_plane",
-        alt="Score of hybrids and accuracy of tuned networks over multiply-accumulates.",
-    )
+    picture(zoo, assembly, rules, hybrid)
+    plane(zoo, assembly, rules, hybrid)
+    seam_table(assembly.rows(assembly.spec(hybrid)))
 
 
-def spoken_fit(assembly: Assembly) -> str:
-    """What the score is and how far its prediction can be trusted."""
-    fit = assembly.scores.linear
-    text = (
-        "The score is NASWOT: how differently the untrained hybrid's units respond to different images. "
-        f"It was measured on {fit.samples} of the hybrids; a linear model predicts it for any"
-    )
-    if fit.r2 is None or fit.kendall is None:
-        return f"{text}. A score is no accuracy."
-    return (
-        f"{text} (on hybrids held out: R² {fit.r2:.2f}, Kendall's τ {fit.kendall:.2f}). A score is no "
-        "accuracy: judge it beside parameters, MACs and what was measured below."
-    )
-
-
-def limit(
-    place: DeltaGenerator, name: Literal["params", "macs"], label: str, low: int, high: int
-) -> int | None:
+def limit(place: DeltaGenerator, name: Literal["params", "macs"], label: str, low: int, high: int) -> None:
     """A slider from the smallest to the largest hybrid; at its end there is no limit."""
     limits = budget_limits(low, high)
     chosen, key = state.get(name), state.LIMIT_KEYS[name]
@@ -105,8 +105,132 @@ def limit(
     place.select_slider(
         label, limits, key=key, format_func=quantity, on_change=state.take_limit, args=(name, limits[-1])
     )
-    return state.get(name)
 
+
+def nothing_fits(error: DeryError, assembly: Assembly, rules: Rules) -> None:
+    """Why there is no hybrid, and what to change with one click."""
+    error_box(error)
+    nearest = assembly.nearest(rules)
+    if nearest is None:
+        st.button("Drop all rules", key="drop_rules_now", type="primary", on_click=state.drop_rules)
+        return
+    budget = rounded_up(nearest.budget)
+    st.button(
+        f"Go to the nearest budget: {budget_text(budget)}",
+        key="use_nearest",
+        type="primary",
+        icon=":material/near_me:",
+        on_click=state.use_budget,
+        args=(budget,),
+    )
+
+
+def budget_text(budget: Budget) -> str:
+    """Its limits in words."""
+    limits = ((budget.max_params, "params"), (budget.max_macs, "MACs"))
+    return " and ".join(f"{quantity(limit)} {name}" for limit, name in limits if limit is not None)
+
+
+def picture(zoo: Zoo, assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """The hybrid, its four figures, and what can be done with it."""
+    rows = assembly.rows(assembly.spec(hybrid))
+    sets = assembly.sets(hybrid) if steps.cutting().variant == "free" else ()
+    colours, classes = model_colours(zoo.names), assembly.candidates.num_classes
+    with st.container(key="hybrid"):
+        st.html(hybrid_row(rows, colours, classes, sets, state.get("axis")))
+    places = st.columns(4)
+    places[0].metric("Parameters", quantity(hybrid.params), border=True)
+    places[1].metric("MACs", quantity(hybrid.macs), border=True)
+    score_figure(places[2], assembly, hybrid)
+    fits, of = assembly.finder.count(rules), assembly.finder.count(rules.unlimited)
+    places[3].metric("Hybrids that fit", f"{fits:,}", f"of {of:,}", **REMARK, border=True)
+    actions(assembly, rules, hybrid)
+
+
+def score_figure(place: DeltaGenerator, assembly: Assembly, hybrid: Choice) -> None:
+    """The score, said to be predicted where it is, with what was measured beside it."""
+    title = assembly.score.title
+    if assembly.known:
+        place.metric(f"{title}, measured", written(hybrid.predicted), border=True)
+        return
+    measured = "not measured" if hybrid.measured is None else f"measured: {written(hybrid.measured)}"
+    place.metric(
+        f"{title}, predicted",
+        written(hybrid.predicted),
+        measured,
+        **REMARK,
+        border=True,
+    )
+
+
+def actions(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """What can be done with the hybrid shown."""
+    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
+        if st.button("Fine-tune it", type="primary", key="fine_tune", icon=":material/model_training:"):
+            st.switch_page(path.PAGES / "runs.py")
+        st.button(
+            "Surprise me",
+            key="surprise",
+            icon=":material/casino:",
+            on_click=partial(surprise, assembly, rules),
+            help="Any hybrid that keeps to the budget and the rules, each as likely as the others.",
+        )
+        st.button(
+            "Pin to compare", key="pin", icon=":material/keep:", on_click=state.pin, args=(hybrid.choice,)
+        )
+        if state.get("chosen") is not None:
+            st.button(
+                "Show the best", key="back", icon=":material/undo:", on_click=state.choose, args=(None,)
+            )
+
+
+def surprise(assembly: Assembly, rules: Rules) -> None:
+    """Choose any hybrid that fits."""
+    state.choose(assembly.finder.surprise(rules, secrets.randbits(32)).choice)
+
+
+def plane(zoo: Zoo, assembly: Assembly, rules: Rules, hybrid: Choice | None) -> None:
+    """All hybrids by cost and score, and below what was measured."""
+    budget, pinned = rules.budget, state.get("pinned")
+    marked = []
+    if pinned is not None:
+        other = assembly.priced(pinned)
+        marked.append(Marked("Pinned", other.params, other.macs, other.predicted, "star-open"))
+    if hybrid is not None:
+        marked.append(Marked("Shown", hybrid.params, hybrid.macs, hybrid.predicted))
+    how = "measured" if assembly.known else "predicted"
+    show(
+        score_plane(
+            assembly.cloud,
+            assembly.drawn_front(rules),
+            assembly.members,
+            marked,
+            steps.accuracies(zoo),
+            model_colours(zoo.names),
+            Limits((budget.min_params, budget.max_params), (budget.min_macs, budget.max_macs)),
+            state.get("axis"),
+            f"{assembly.score.title}, {how}",
+            named=steps.members(zoo),
+        ),
+        key="score_plane",
+        alt="Score of hybrids and accuracy of tuned networks over their cost.",
+        on_click=take_point,
+    )
+
+
+def take_point() -> None:
+    """The hybrid that was clicked; a second click goes back to the best."""
+    point = clicked("score_plane")
+    word = point["customdata"][0] if point and point.get("customdata") else None
+    if word is not None:
+        state.choose(read_choice(word))
+
+
+st.title("Reassemble under a budget")
+st.markdown(
+    "Drag the limits: one block for every place is picked so that the score is as high as the budget allows. "
+    "Seams between blocks count too."
+)
 
 with one_sentence():
     zoo = steps.zoo()
@@ -114,8 +238,6 @@ with one_sentence():
     if len(names) < 2:
         path.first_do("zoo", "Choose at least two networks first.")
     blocks = settled_blocks(names) or st.stop()
-    assembly = result_of(
-        *steps.assembly(names, blocks),
-        title="Building and scoring hybrids: this is done once for these blocks",
-    )
+    state.settle(names, blocks.k)
+    assembly = scored(names, blocks, choose_score())
     explore(zoo, assembly)
