@@ -352,25 +352,47 @@ def runs(arguments: argparse.Namespace) -> None:
 
 def _run_row(run: "Run") -> dict[str, object]:
     status = run.status()
-    # A damaged result is the status's to tell, and no reason to hide the other runs.
+    readable = status.state != "damaged"
     result = run.result() if status.state == "finished" else None
     return {
         "run": run.id,
+        "kind": run.kind if readable else None,
+        "what": run.title if readable else None,
+        "how": _how(run) if readable else None,
         "state": status.state,
-        "epoch": f"{status.epoch}/{status.epochs}",
-        "top-1 %": f"{result.top1:.1f}" if result else None,
+        "progress": f"{status.done:,}/{status.total:,} {run.unit}" if status.total else None,
+        "top-1 %": f"{result.top1:.1f}" if result and run.kind == "training" else None,
         "message": status.message,
     }
 
 
+def _how(run: "Run") -> str:
+    spec = run.spec
+    if run.kind == "scoring":
+        return f"seed {spec.seed}"
+    return f"{spec.protocol}, {spec.start} start"
+
+
 def _show(run: "Run") -> None:
+    from dery_core.jobs import ScoringRun, TrainingRun
+
     print_table([_run_row(run)])
-    print_table(
-        [
-            {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
-            for row in run.metrics()
-        ]
-    )
+    if run.status().state == "damaged":
+        pass  # the table says why
+    elif isinstance(run, TrainingRun):
+        if hybrid := run.spec.hybrid:
+            print(" → ".join(f"{b.model} {b.first_node}–{b.last_node}" for b in hybrid.blocks))
+        print_table(
+            [
+                {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+                for row in run.metrics()
+            ]
+        )
+    elif isinstance(run, ScoringRun):
+        print(f"Networks: {', '.join(run.spec.partition.models)}")
+        if result := run.result():
+            which = "all hybrids there are" if result.complete else "a sample of the hybrids"
+            print(f"{result.measured:,} measured, {which}, {result.seconds:.1f} s")
     print(run.path)
 
 

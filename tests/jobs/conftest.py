@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from dery_core.jobs import Run, create_run
+from dery_core.jobs import TrainingRun, create_run
 from dery_core.training import Recipe, RunSpec
 from dery_core.workspace import Workspace
 from dery_core.zoo import load_zoo
 
-NewRun = Callable[..., Run]
+NewRun = Callable[..., TrainingRun]
 
 
 @pytest.fixture
@@ -30,5 +30,5 @@ def spec(toy_zoo_path: Path, toy_task: str) -> RunSpec:
 
 
 @pytest.fixture
-def run(workspace: Workspace, spec: RunSpec) -> Run:
+def run(workspace: Workspace, spec: RunSpec) -> TrainingRun:
     return create_run(workspace, spec)

@@ -1,0 +1,108 @@
+"""Scores for whoever waits for them: taken where they are kept, measured here or by a run where not."""
+
+from contextlib import suppress
+
+import numpy as np
+
+from dery_core.errors import Cancelled, DeryError
+from dery_core.files import locked
+from dery_core.jobs.scoring import ScoringRun, ScoringSpec
+from dery_core.jobs.store import absolute, create_run, list_runs
+from dery_core.progress import ProgressFn, silent
+from dery_core.reassembly import Candidates
+from dery_core.scoring import FAMILIES, Scores, kept_scores, score_named
+from dery_core.scoring.scores import allowed_count
+from dery_core.workspace import Workspace
+from dery_core.zoo import Zoo
+
+# What measuring may cost, in multiply-accumulates and in hybrids, where it is still done sooner than a
+# process has imported torch and timm and cut the networks (5 to 10 s).
+_QUICK_MACS = 1.5e11
+_QUICK_HYBRIDS = 256
+
+
+def scores_of(
+    spec: ScoringSpec,
+    zoo: Zoo,
+    candidates: Candidates,
+    workspace: Workspace,
+    report: ProgressFn = silent,
+    apart: bool = True,
+) -> Scores:
+    """The scores of `candidates`, which `spec` tells: those kept in the workspace at once; few, or cheap
+    ones, measured in this process; else by a run, which `begin_scoring` begins or finds going on.
+
+    Cancelled by `report`, the run is cancelled too; what it measured is kept. Without `apart` a run that
+    isn't going on elsewhere is carried out in this process.
+    """
+    run = begin_scoring(spec, zoo, candidates, workspace, apart)
+    if run is not None:
+        _carry_out(run, report, apart)
+    return spec.measured(zoo, candidates, workspace, report)
+
+
+def begin_scoring(
+    spec: ScoringSpec, zoo: Zoo, candidates: Candidates, workspace: Workspace, apart: bool = True
+) -> ScoringRun | None:
+    """The run that measures what is missing; None where nothing is, or so little that `is_quick`.
+
+    One that is at work on the same is found, whoever began it; one that stopped before its end goes on;
+    else a new one begins, in a process of its own, at once: it doesn't wait for trainings to end.
+    Without `apart` it is left to the caller to carry out what doesn't go on already.
+    """
+    if is_quick(spec, candidates) or _kept(spec, zoo, candidates, workspace) is not None:
+        return None
+    spec = absolute(spec)
+    # Two who ask at the same time share one run.
+    with locked(workspace.runs / "scoring"):
+        run = _unfinished(spec, workspace) or create_run(workspace, spec)
+        state = run.status().state
+        if apart and state != "running":
+            (run.start if state == "queued" else run.resume)()
+        return run
+
+
+def is_quick(spec: ScoringSpec, candidates: Candidates) -> bool:
+    """Whether measuring is over sooner than a process of its own would have started."""
+    if score_named(spec.score).family not in FAMILIES:
+        return True  # known from the prices
+    hybrids, n = allowed_count(candidates), len(candidates.models)
+    own = np.tile(np.arange(n)[:, None], candidates.k)
+    macs = hybrids * spec.probe.count * float(candidates.macs.of(own).mean())
+    return hybrids <= _QUICK_HYBRIDS and macs <= _QUICK_MACS
+
+
+def _kept(spec: ScoringSpec, zoo: Zoo, candidates: Candidates, workspace: Workspace) -> Scores | None:
+    return kept_scores(
+        zoo,
+        spec.partition,
+        candidates,
+        spec.probe,
+        workspace,
+        score=spec.score,
+        sample=spec.sample,
+        seed=spec.seed,
+    )
+
+
+def _unfinished(spec: ScoringSpec, workspace: Workspace) -> ScoringRun | None:
+    """The newest run of the same work that is going on, or can go on."""
+    for run in list_runs(workspace):
+        if isinstance(run, ScoringRun):
+            status = run.status()
+            live = status.active or status.resumable or status.state == "queued"
+            if live and run.spec.same_work(spec):
+                return run
+    return None
+
+
+def _carry_out(run: ScoringRun, report: ProgressFn, apart: bool) -> None:
+    if not apart and not run.status().active:
+        run.run_here(report)
+        return
+    try:
+        run.follow(report)
+    except Cancelled:
+        with suppress(DeryError):  # cancelled already, or finished this moment
+            run.cancel()
+        raise
