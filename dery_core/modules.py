@@ -1,7 +1,7 @@
 """What several rooms do with a torch module."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from torch import Tensor, nn
 
@@ -18,9 +18,18 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
+class _Received(Exception):
+    """Ends a forward pass that has gone far enough."""
+
+
 def received(module: nn.Module, inner: nn.Module, x: Tensor) -> Tensor:
-    """What `inner`, a part of `module`, receives when `module` runs on x."""
+    """What `inner`, a part of `module`, receives when `module` runs on x; what comes behind isn't run."""
     found: list[Tensor] = []
-    with inner.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0])):
+
+    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0])
+        raise _Received
+
+    with inner.register_forward_pre_hook(stop), suppress(_Received):
         module(x)
     return found[0]
