@@ -10,7 +10,7 @@ from benchmarks.job_pool import Cache, Job, Result, run_jobs
 from dery_core.errors import DeryError
 from dery_core.progress import ProgressFn
 from dery_core.reassembly import HybridSpec
-from dery_core.training import DEFAULT_START, Protocol, Recipe, RunSpec, train_run
+from dery_core.training import DEFAULT_START, Protocol, Recipe, RunSpec, Start, train_run
 from dery_core.training.loop import METRICS
 from dery_core.zoo import Zoo, ZooModel
 
@@ -19,23 +19,30 @@ _MEMORY = 2**30  # what one training takes at most, estimated
 
 
 def fine_tune(
-    subject: HybridSpec | ZooModel, zoo: Zoo, task: str, protocol: Protocol, epochs: int, seed: int
+    subject: HybridSpec | ZooModel,
+    zoo: Zoo,
+    task: str,
+    protocol: Protocol,
+    epochs: int,
+    seed: int,
+    start: Start = DEFAULT_START,
 ) -> RunSpec:
-    """A subject's run by the product's own recipe and start."""
+    """A subject's run by the product's own recipe and, by default, start."""
     if isinstance(subject, HybridSpec):
         subject = replace(subject, score=None)  # a score makes no other run
         name, hybrid, member = "hybrid", subject, None
     else:
         name, hybrid, member = subject.name, None, subject
     recipe = Recipe.default(protocol, epochs)
-    return RunSpec(name, str(zoo.path), task, hybrid, member, protocol, recipe, seed, start=DEFAULT_START)
+    return RunSpec(name, str(zoo.path), task, hybrid, member, protocol, recipe, seed, start=start)
 
 
 def train_all(runs: Iterable[tuple[str, RunSpec]], state: Path, workers: int, report: ProgressFn) -> Cache:
-    """The results of `runs` (key, specification) by key; those that the file `state` has aren't repeated,
-    and a run that failed is in it as {"failure": sentence}."""
+    """The results of `runs` (key, specification) by key. Those that the file `state` has aren't repeated; a
+    run that failed is in it as {"failure": sentence} and is tried again."""
     cache = Cache(state)
-    keys = {json.dumps(spec.to_dict()): key for key, spec in runs if key not in cache.results}
+    done = {key for key, result in cache.results.items() if "failure" not in result}
+    keys = {json.dumps(spec.to_dict()): key for key, spec in runs if key not in done}
     run_jobs(
         [Job(text, _MEMORY) for text in keys],
         _train,

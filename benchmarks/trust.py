@@ -3,10 +3,14 @@
     python -m benchmarks.trust [--workers 1] [--workspace FOLDER]
 
 Cuts the embedded zoo as the demo does, draws hybrids evenly, and trains each and every zoo member on the
-target task, frozen and full, with three seeds. An interrupted run goes on where it stopped.
+target task, frozen and full, with three seeds. Then measures every score of the same networks and writes
+assets/trust.csv, assets/trust_scores.csv and docs/trust.md. An interrupted run goes on where it stopped;
+--scores leaves the training out and writes what there is.
 """
 
 import argparse
+import csv
+import io
 import os
 import sys
 from dataclasses import dataclass
@@ -16,22 +20,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy loads its BLAS
 
 import torch
 
+from benchmarks.job_pool import Result
 from benchmarks.trainings import fine_tune, train_all
+from benchmarks.trust_report import document
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.demo import PROBE_IMAGES, STAGES
-from dery_core.partition import Partition, solve_partition
+from dery_core.files import write_text
+from dery_core.partition import Block, Partition, solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress
 from dery_core.reassembly import Candidates, HybridSpec, candidates
+from dery_core.scoring import SCORES, measure, score_candidates, score_probe
 from dery_core.scoring.scores import sampled
+from dery_core.scoring.trust import BASELINES, TRAININGS, VALUES
 from dery_core.similarity import similarity_table
 from dery_core.training import Protocol, RunSpec
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, ZooModel, embedded_zoo
 
 ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "trust.md"
 HYBRIDS = 40
 SEEDS = (0, 1, 2)
-EPOCHS: dict[Protocol, int] = {"frozen": 4, "full": 4}
+EPOCHS = 4
+PROTOCOLS: tuple[Protocol, ...] = ("frozen", "full")
 
 
 @dataclass(frozen=True)
@@ -64,26 +75,93 @@ def runs(zoo: Zoo, chosen: list[Subject]) -> list[tuple[str, RunSpec]]:
     """Every training by "protocol/epochs/seed/subject", the first seed of all before the second of any."""
     return [
         (
-            f"{protocol}/{epochs}/{seed}/{subject.name}",
-            fine_tune(subject.what, zoo, TARGET_TASK, protocol, epochs, seed),
+            f"{protocol}/{EPOCHS}/{seed}/{subject.name}",
+            fine_tune(subject.what, zoo, TARGET_TASK, protocol, EPOCHS, seed),
         )
         for seed in SEEDS
-        for protocol, epochs in EPOCHS.items()
+        for protocol in PROTOCOLS
         for subject in chosen
     ]
+
+
+def training_rows(options: Candidates, chosen: list[Subject], known: dict[str, Result]) -> list[Result]:
+    """A row for every training that there is, in the order of `runs`."""
+    rows = []
+    for subject in chosen:
+        for protocol in PROTOCOLS:
+            for seed in SEEDS:
+                result = known.get(f"{protocol}/{EPOCHS}/{seed}/{subject.name}", {})
+                if "top1" not in result:
+                    continue
+                rows.append(
+                    {
+                        "subject": subject.name,
+                        "kind": "hybrid" if isinstance(subject.what, HybridSpec) else "member",
+                        "blocks": " ".join(_block(f.block) for f in options.facts(subject.choice)),
+                        "params": result["params"],
+                        "macs": result["macs"],
+                        "protocol": protocol,
+                        "epochs": EPOCHS,
+                        "seed": seed,
+                        "top1_before": result["curve"][0],
+                        "top1": result["top1"],
+                    }
+                )
+    return rows
+
+
+def _block(block: Block) -> str:
+    return f"{block.model}:{block.first_node}-{block.last_node}"
+
+
+def score_rows(
+    zoo: Zoo,
+    partition: Partition,
+    options: Candidates,
+    chosen: list[Subject],
+    workspace: Workspace,
+    report: ProgressFn,
+) -> list[Result]:
+    """Every score that is measured of every subject; of a member, of its own chain of blocks."""
+    rows: list[Result] = [{"subject": subject.name} for subject in chosen]
+    for score in (name for name in SCORES if name not in BASELINES):
+        probe = score_probe(TARGET_TASK, score)
+        scores = score_candidates(
+            zoo, partition, options, probe, workspace, score, sample=0, report=report, exhaustive=0
+        )
+        choices = [subject.choice for subject in chosen]
+        known = measure(zoo, options, scores, choices, workspace, report).known
+        for row, choice in zip(rows, choices, strict=True):
+            row[score] = known[choice].score
+    return rows
+
+
+def write_rows(path: Path, rows: list[Result]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--workspace", type=Path, default=ROOT / "build" / "trust")
+    parser.add_argument("--scores", action="store_true", help="train nothing, only measure and write")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     zoo, workspace = embedded_zoo(), Workspace.open(arguments.workspace)
+    state = arguments.workspace / "trainings.jsonl"
     with TerminalProgress() as report:
-        _, options = cut(zoo, workspace, report)
+        partition, options = cut(zoo, workspace, report)
         chosen = subjects(zoo, options)
-        train_all(runs(zoo, chosen), arguments.workspace / "trainings.jsonl", arguments.workers, report)
+        wanted = [] if arguments.scores else runs(zoo, chosen)
+        known = train_all(wanted, state, arguments.workers, report).results
+        write_rows(TRAININGS, training_rows(options, chosen, known))
+        write_rows(VALUES, score_rows(zoo, partition, options, chosen, workspace, report))
+    write_text(DOCUMENT, document(EPOCHS))
+    print(DOCUMENT)
     return 0
 
 

@@ -1,0 +1,192 @@
+"""docs/trust.md: how well each score ranks, from the tables that benchmarks/trust.py writes."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tabulate import tabulate
+
+from dery_core.scoring import DEFAULT_SCORE, SCORES
+from dery_core.scoring.trust import (
+    BASELINES,
+    RESAMPLES,
+    Floats,
+    Protocol,
+    Trained,
+    Trust,
+    beyond_chance,
+    ceiling,
+    kendall,
+    trained,
+    trust_sentence,
+    trust_table,
+)
+
+PROTOCOLS: tuple[Protocol, ...] = ("full", "frozen")
+TOP = 5
+
+TEXT = """# How far each score can be trusted
+
+A score promises how good a hybrid will be before it is trained. Here the promise meets the truth: {hybrids}
+hybrids of the embedded zoo, cut in four as the demo cuts it and drawn so that every block appears about
+equally often, and its {members} members, each really trained on the target task with {seeds} seeds, frozen
+(new layers alone) and full (all weights), for {epochs} epochs by the product's recipe and closed-form start;
+the demo trains for eight, which here would have taken twice as long. Made by `python -m benchmarks.trust`:
+the trainings are `assets/trust.csv`, the scores `assets/trust_scores.csv`.
+
+**τ** is Kendall's τ-b between the score and the top-1 accuracy after the last epoch, mean of the seeds: 1
+when both order all hybrids alike, 0 by chance, -1 when the orders are opposite. In brackets the 95 %
+percentile interval over {resamples:,} resamples of the hybrids.
+
+{taus}
+
+{sentences}
+
+## How much there is to rank
+
+{ranges}
+
+*Ceiling* is the mean τ between the accuracies of two seeds: about the most that any score could reach
+against one training. Frozen and full accuracy order the hybrids alike with τ {between}.
+
+## What one gets by choosing with a score
+
+Mean top-1 % of the {top} hybrids that the score puts first, of the {hybrids}:
+
+{chosen}
+
+## With the members
+
+The same with the zoo's members among the hybrids, each scored as the chain of its own blocks. Members
+need no seams, so this also asks whether a score knows what a seam costs:
+
+{with_members}
+
+## What this doesn't say
+
+- One zoo of small networks, one task: of other zoos and of ImageNet it says nothing. The paper shows that
+  NASWOT ranks whole pre-trained networks (figure 6); on hybrids it gives no τ.
+- The intervals are over hybrids. That the partition and the random weights of the scores' own seams might
+  have been others is not in them.
+- τ asks for the order of all hybrids, small and large together. Within a tight budget they differ less in
+  size, and a score that mostly follows size has less to say.
+"""
+
+
+def document(epochs: int) -> str:
+    """The whole of docs/trust.md."""
+    of = {protocol: trained(protocol) for protocol in PROTOCOLS}
+    full, frozen = (of[protocol] for protocol in PROTOCOLS)
+    shared = [name for name in full.names if name in frozen.names]
+    between = kendall(_accuracies(full, shared), _accuracies(frozen, shared))
+    return TEXT.format(
+        hybrids=len(full.names),
+        members=len(trained("full", members=True).names) - len(full.names),
+        seeds=full.top1.shape[1],
+        epochs=epochs,
+        resamples=RESAMPLES,
+        taus=_tau_table(members=False),
+        sentences=_sentences(of),
+        ranges=_ranges(),
+        between=_tau(Trust("", "full", *between, len(shared))),
+        top=TOP,
+        chosen=_chosen_table(of),
+        with_members=_tau_table(members=True),
+    )
+
+
+def _accuracies(of: Trained, names: Sequence[str]) -> Floats:
+    known = dict(zip(of.names, of.accuracy, strict=True))
+    return np.array([known[name] for name in names])
+
+
+def _tau(trust: Trust) -> str:
+    return f"{trust.tau:+.2f} [{trust.low:+.2f}, {trust.high:+.2f}]"
+
+
+def _tau_table(members: bool) -> str:
+    tables = [{trust.score: trust for trust in trust_table(p, members)} for p in PROTOCOLS]
+    names = [*tables[0], *(name for name in tables[1] if name not in tables[0])]
+    rows = [[SCORES[name].title, *(_tau(t[name]) if name in t else "–" for t in tables)] for name in names]
+    return _table(rows, ["score", "τ, full", "τ, frozen"])
+
+
+def _sentences(of: dict[Protocol, Trained]) -> str:
+    lines = []
+    for protocol in PROTOCOLS:
+        table = trust_table(protocol)
+        lines.append(f"- {trust_sentence(DEFAULT_SCORE, protocol)}")
+        sure = [SCORES[trust.score].title for trust in table if trust.low > 0]
+        against = [SCORES[trust.score].title for trust in table if trust.high < 0]
+        first, *others = table
+        tied = [t for t in others if not beyond_chance(of[protocol], first.score, t.score)]
+        line = f"- {protocol.capitalize()}-tuned, {SCORES[first.score].title} ranks best (τ {first.tau:.2f})"
+        if tied:
+            line += f"; not beyond chance better than {_listed(SCORES[t.score].title for t in tied)}"
+        line += f". Above 0 beyond chance: {_listed(sure)}."
+        if against:
+            line += f" Below 0 beyond chance, so worse than a coin: {_listed(against)}."
+        lines.append(line)
+        for cost in BASELINES:
+            lines.append(f"- {_against_baseline(of[protocol], protocol, cost)}")
+    return "\n".join(lines)
+
+
+def _against_baseline(of: Trained, protocol: Protocol, cost: str) -> str:
+    """Which scores rank better than a mere count of parameters or MACs, beyond chance."""
+    others = [score for score in SCORES if score in of.values and score not in BASELINES]
+    better = [SCORES[s].title for s in others if beyond_chance(of, s, cost)]
+    worse = [SCORES[s].title for s in others if beyond_chance(of, cost, s)]
+    return (
+        f"{protocol.capitalize()}: better than {SCORES[cost].title} beyond chance is {_listed(better)}; "
+        f"worse beyond chance is {_listed(worse)}."
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(found) if found else "none"
+
+
+def _ranges() -> str:
+    rows = []
+    for protocol in PROTOCOLS:
+        hybrids, everyone = trained(protocol), trained(protocol, members=True)
+        own = np.array([name not in hybrids.names for name in everyone.names])
+        for what, top1 in (("hybrids", hybrids.top1), ("members", everyone.top1[own])):
+            mean = np.nanmean(top1, axis=1)
+            spread = np.sqrt(np.nanmean(np.nanvar(top1, axis=1, ddof=1))) if top1.shape[1] > 1 else np.nan
+            several = top1.shape[1] > 1
+            rows.append(
+                [
+                    f"{what}, {protocol}",
+                    len(top1),
+                    f"{mean.min():.1f}",
+                    f"{np.median(mean):.1f}",
+                    f"{mean.max():.1f}",
+                    f"{spread:.1f}" if several else "–",
+                    f"{ceiling(Trained((), top1, {})):.2f}" if several else "–",
+                ]
+            )
+    heads = ["top-1 % after training", "networks", "lowest", "median", "highest", "sd of seeds", "ceiling"]
+    return _table(rows, heads)
+
+
+def _chosen_table(of: dict[Protocol, Trained]) -> str:
+    scores = list(dict.fromkeys(t.score for p in PROTOCOLS for t in trust_table(p)))
+    rows = [[SCORES[s].title, *(f"{_top(of[p], s):.1f}" for p in PROTOCOLS)] for s in scores]
+    rows.sort(key=lambda row: -float(row[1]))
+    means = [of[p].accuracy for p in PROTOCOLS]
+    rows.insert(0, ["the truth itself", *(f"{np.sort(mean)[-TOP:].mean():.1f}" for mean in means)])
+    rows.append(["drawing at random", *(f"{mean.mean():.1f}" for mean in means)])
+    return _table(rows, ["chosen by", "full", "frozen"])
+
+
+def _top(of: Trained, score: str) -> float:
+    """Mean accuracy of the TOP networks by a score; those that it can't score come last."""
+    values = np.where(np.isfinite(of.values[score]), of.values[score], -np.inf)
+    return float(of.accuracy[np.argsort(-values, kind="stable")[:TOP]].mean())
+
+
+def _table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    align = ["left", *("right" for _ in headers[1:])]
+    return tabulate(rows, headers, tablefmt="github", colalign=align, disable_numparse=True)
