@@ -126,7 +126,8 @@ def dragged(low: tuple[int, int], high: tuple[int, int], steps: int, seed: int =
     """Budgets as two sliders go: one is dragged from end to end, then the other, each time from where
     the one that rests was left.
 
-    `low` and `high` are params and MACs at the sliders' ends; an end at the top is no limit.
+    `low` and `high` are params and MACs at the sliders' ends; an end at the top is no limit. There are
+    more steps at the tight end, where few hybrids fit or none.
     """
     rng = np.random.default_rng(seed)
     rest = 1.0
@@ -134,10 +135,10 @@ def dragged(low: tuple[int, int], high: tuple[int, int], steps: int, seed: int =
         moving, down = drag % 2, drag < 2
         for step in np.linspace(1, 0, steps // 4) if down else np.linspace(0, 1, steps // 4):
             at = [rest, rest]
-            at[moving] = float(np.clip(step + rng.uniform(-0.01, 0.01), 0, 1))
+            at[moving] = float(np.clip(step + rng.uniform(-0.01, 0.01), 0, 1)) ** 2
             limits = [
                 None if share >= 1 else round(a + share * (b - a))
                 for share, a, b in zip(at, low, high, strict=True)
             ]
             yield Budget(*limits)
-        rest = float(rng.uniform(0.15, 0.5))
+        rest = float(10 ** rng.uniform(-2, -0.5))
