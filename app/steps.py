@@ -23,13 +23,14 @@ from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
 from dery_core.data import Probe, fitted, load_task, task_names
 from dery_core.errors import DeryError
 from dery_core.files import digest
-from dery_core.jobs import Run, create_run, list_runs
+from dery_core.jobs import Run, ScoringSpec, create_run, list_runs, scores_of
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker
-from dery_core.reassembly import Budget, HybridSpec, candidates, members_within
-from dery_core.scoring import DEFAULT_SCORE, SCORE_IMAGES, score_candidates
+from dery_core.reassembly import Budget, HybridSpec, members_within
+from dery_core.scoring import DEFAULT_SCORE
 from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec, Start
+from dery_core.training.loop import WEIGHTS
 from dery_core.workspace import Workspace
 from dery_core.zoo import (
     Zoo,
@@ -43,6 +44,8 @@ from dery_core.zoo import (
 
 TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
+SCORE_IMAGES: int | None = None
+"""Images that scores are measured on; None: as many as the score asks for."""
 SAMPLES = 8
 EPOCHS = Recipe().epochs
 
@@ -275,22 +278,26 @@ def blocks(names: tuple[str, ...], how: Cutting) -> Blocks:
 
 
 def assembly(names: tuple[str, ...], parts: Partition, score: str = DEFAULT_SCORE) -> Step:
-    """Everything the Reassemble page needs that is slow: costs and `score` of the hybrids of `parts`."""
+    """Everything the Reassemble page needs that is slow: costs and `score` of the hybrids of `parts`.
+
+    Scores that are missing are measured by a run where that takes long: leaving the page, or the server's
+    end, doesn't stop it, and whoever comes next follows it. Stopped, it stays so until it is tried again.
+    """
     source = zoo()
     key = assembly_key(names, parts, score)
 
     def make(report: ProgressFn) -> Assembly:
-        classes = len(load_task(TARGET_TASK).classes)
-        costs = candidates(source, parts, classes, report=report)
-        images = fitted(Probe(TARGET_TASK, SCORE_IMAGES))
-        scores = score_candidates(source, parts, costs, images, workspace(), score, report=report)
+        spec = ScoringSpec(str(source.path), TARGET_TASK, parts, score, SCORE_IMAGES)
+        costs = spec.priced(source, report)
+        uncounted = counting(source)
+        scores = scores_of(spec, source, costs, workspace(), report)
         # Prices the members as well: this page and Runs ask for them, and must not wait.
-        members_within(source, Budget(), classes)
-        if uncounted := counting(source):
+        members_within(source, Budget(), costs.num_classes)
+        if uncounted:
             uncounted.follow(report)
         return Assembly.build(source, costs, scores)
 
-    return work.start(key, make), key
+    return work.start(key, make, again=False), key
 
 
 def assembly_key(names: tuple[str, ...], parts: Partition, score: str) -> Hashable:
@@ -371,7 +378,7 @@ def done() -> set[str]:
             if task is not None and task.succeeded:
                 finished.add(step)
     with suppress(DeryError):
-        if any(workspace().runs.glob("*/result.json")):
+        if any(workspace().runs.glob(f"*/{WEIGHTS}")):
             finished.add("runs")
     return finished
 

@@ -120,16 +120,17 @@ _works: OrderedDict[Hashable, Work[Any]] = OrderedDict()
 _lock = threading.Lock()
 
 
-def start(key: Hashable, function: Callable[[ProgressFn], T]) -> Work[T]:
-    """The work known by `key`, begun now if there is none. Cancelled work begins anew."""
-    return attach(key, lambda: Work(function))
+def start(key: Hashable, function: Callable[[ProgressFn], T], again: bool = True) -> Work[T]:
+    """The work known by `key`, begun now if there is none. Cancelled work begins anew; without `again`
+    it stays cancelled until it is forgotten."""
+    return attach(key, lambda: Work(function), again)
 
 
-def attach(key: Hashable, begin: Callable[[], W]) -> W:
+def attach(key: Hashable, begin: Callable[[], W], again: bool = True) -> W:
     """As `start`, for work of a kind of its own, which `begin` makes; it must not begin other work."""
     with _lock:
         work = _works.get(key)
-        if work is None or work.cancelled:
+        if work is None or (work.cancelled and again):
             work = _works[key] = begin()
         _works.move_to_end(key)
         while len(_works) > KEPT:

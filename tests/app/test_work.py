@@ -73,6 +73,7 @@ def test_cancelled_work_stops_at_its_next_report_and_begins_anew() -> None:
     go_on.set()
     with pytest.raises(Cancelled):
         task.follow()
+    assert work.start("key", make, again=False) is task
     assert work.start("key", make).follow() == "whole"
 
 
