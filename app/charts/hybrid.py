@@ -1,7 +1,7 @@
 """A hybrid as a picture: what it costs, to scale, and below it its blocks with the seams between, as HTML."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
@@ -43,18 +43,21 @@ def hybrid_row(
     sets: Sequence[int] = (),
     size: Size = "macs",
     whole: int | None = None,
+    differing: Collection[int] = (),
 ) -> str:
     """HTML of the picture; `rows` as `hybrid_table` gives them.
 
     Above a strip, in which every block, seam and the head is as wide as its share of `size`; its full
     width is `whole`, without it what the hybrid has. Below image, block, seam, block, ..., head. `sets`
-    holds the set of each stage's block, from 0, where the place doesn't tell it.
+    holds the set of each stage's block, from 0, where the place doesn't tell it. Blocks of the stages
+    `differing` are marked.
     """
     totals = total_costs(rows)
     share = _shares(totals)
     parts = [_Part('<div class="end">image</div>', _IMAGE, "image")]
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        parts.append(_block(row, colours.get(row.model, NEUTRAL), sets, share, size, _joins(row, after)))
+        marks = {"data-joins": _joins(row, after), "data-differs": row.stage in differing}
+        parts.append(_block(row, colours.get(row.model, NEUTRAL), sets, share, size, marks))
         if after is not None and row.stage >= 0:
             parts.append(_seam(row, share, size))
     parts.append(_head(rows[-1], classes, share, size))
@@ -101,7 +104,7 @@ def _joins(row: "HybridRow", after: "HybridRow | None") -> bool:
 
 
 def _block(
-    row: "HybridRow", colour: str, sets: Sequence[int], share: _Share, size: Size, joins: bool
+    row: "HybridRow", colour: str, sets: Sequence[int], share: _Share, size: Size, marks: Mapping[str, bool]
 ) -> _Part:
     stem = row.stage < 0
     nodes = row.first_node if row.nodes == 1 else f"{row.first_node} – {row.last_node}"
@@ -114,7 +117,7 @@ def _block(
     tip = [f"<b>{stage}{at}: {escape(name)}</b>", escape(nodes) + count, *_spoken(costs, share)]
     html = (
         f'<div class="block" style="background:{colour};color:{text_on(colour)}" tabindex="0" '
-        f'data-model="{escape(row.model)}"{" data-joins=right" if joins else ""}>'
+        f'data-model="{escape(row.model)}"{"".join(f" {mark}" for mark, on in marks.items() if on)}>'
         f'<span class="stage">{stage}{at}</span>'
         f'<span class="model">{_breakable(name)}</span>'
         f'<span class="nodes">{_breakable(nodes)}<small>{count}</small></span>'
@@ -154,12 +157,13 @@ def _head(row: "HybridRow", classes: int, share: _Share, size: Size) -> _Part:
 
 
 def _costs(costs: tuple[int, int], share: _Share, size: Size, sign: str = "") -> str:
-    """Two lines; the one that the strip shows is in bold."""
+    """One line a measure; the one that the strip shows is in bold, and of new layers it stands alone."""
     lines = zip(("params", "macs"), costs, share(costs), ("params", "MACs"), strict=True)
     written = (
         f'<span class="costs{" shown" if each == size else ""}">'
         f"<span>{sign}{quantity(count)} {unit}</span> <i>{of}</i></span>"
         for each, count, of, unit in lines
+        if each == size or not sign
     )
     return f'<span class="figures">{"".join(written)}</span>'
 
@@ -192,7 +196,7 @@ def _shape(layout: object) -> str:
 
 def _breakable(name: str) -> str:
     """The name, which may go on in the next line after a mark."""
-    return re.sub(r"([._/–-])", r"\1<wbr>", escape(name))
+    return re.sub(r"([._/–-])(?!\d)", r"\1<wbr>", escape(name))
 
 
 def _strip(parts: Sequence[_Part], at: int, whole: int, share: _Share) -> str:
