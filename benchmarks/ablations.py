@@ -39,6 +39,7 @@ from benchmarks.ablations_report import (
     key,
     own_key,
 )
+from benchmarks.hybrid_scores import hybrid_scores
 from benchmarks.job_pool import Result
 from benchmarks.trainings import fine_tune, train_all
 from dery_core.data import TARGET_TASK, Probe, load_task
@@ -47,7 +48,6 @@ from dery_core.files import sha256, write_text
 from dery_core.partition import Block, Partition, block_similarity, solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress
 from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, priced
-from dery_core.scoring import measure, score_candidates, score_probe
 from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import RunSpec
 from dery_core.training.seeds import seeded
@@ -126,27 +126,14 @@ def pool(options: Candidates, budget: Budget, seed: int) -> list[Choice]:
     return list(found)
 
 
-def picks(zoo: Zoo, cutting: Cutting, workspace: Workspace, report: ProgressFn) -> dict[str, Choice]:
+def picks(zoo: Zoo, cutting: Cutting, folder: Path, report: ProgressFn) -> dict[str, Choice]:
     """The best of every pool by every score, by "score/seed"."""
-    found = {}
     everyone = sorted({choice for drawn in cutting.pools.values() for choice in drawn})
-    for score in SCORED:
-        probe = score_probe(TARGET_TASK, score)
-        scores = score_candidates(
-            zoo,
-            cutting.partition,
-            cutting.options,
-            probe,
-            workspace,
-            score,
-            sample=0,
-            report=report,
-            exhaustive=0,
-        )
-        known = measure(zoo, cutting.options, scores, everyone, workspace, report).known
-        for seed, drawn in cutting.pools.items():
-            values = [-np.inf if (value := known[c].score) is None else value for c in drawn]
-            found[f"{score}/{seed}"] = drawn[int(np.argmax(values))]
+    known = hybrid_scores(zoo, cutting.options, everyone, SCORED, TARGET_TASK, folder, report)
+    found = {}
+    for score, (seed, drawn) in product(SCORED, cutting.pools.items()):
+        values = [-np.inf if (value := known[c][score]) is None else value for c in drawn]
+        found[f"{score}/{seed}"] = drawn[int(np.argmax(values))]
     return found
 
 
@@ -256,7 +243,7 @@ def main() -> int:
         found = places(table, graphs)
         train(place_runs(zoo, graphs, found))
         cut = cuttings(zoo, table, budget, report)
-        chosen = {cutting.name: picks(zoo, cutting, workspace, report) for cutting in cut}
+        chosen = {cutting.name: picks(zoo, cutting, workspace.scores, report) for cutting in cut}
         ours = cut[0]
         for cutting in sorted(cut, key=lambda cutting: cutting.options.k):
             known = train(selection_runs(zoo, cutting, chosen[cutting.name]))

@@ -20,17 +20,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy loads its BLAS
 
 import torch
 
+from benchmarks.hybrid_scores import hybrid_scores
 from benchmarks.job_pool import Result
 from benchmarks.trainings import fine_tune, train_all
 from benchmarks.trust_report import document
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.demo import PROBE_IMAGES, STAGES
 from dery_core.files import write_text
-from dery_core.partition import Block, Partition, solve_partition
+from dery_core.partition import Block, solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress
 from dery_core.reassembly import Candidates, HybridSpec, candidates
-from dery_core.scoring import SCORES, measure, score_candidates, score_probe
-from dery_core.scoring.scores import sampled
+from dery_core.scoring import SCORES, sampled
+from dery_core.scoring.trie import Values
 from dery_core.scoring.trust import BASELINES, TRAININGS, VALUES
 from dery_core.similarity import similarity_table
 from dery_core.training import Protocol, RunSpec
@@ -54,11 +55,11 @@ class Subject:
     what: HybridSpec | ZooModel
 
 
-def cut(zoo: Zoo, workspace: Workspace, report: ProgressFn) -> tuple[Partition, Candidates]:
-    """The demo's partition of the zoo and what its hybrids cost."""
+def cut(zoo: Zoo, workspace: Workspace, report: ProgressFn) -> Candidates:
+    """The hybrids of the demo's partition, and what they cost."""
     table = similarity_table(zoo, zoo.names, Probe(TARGET_TASK, PROBE_IMAGES, 0), workspace, report=report)
     partition = solve_partition(table, STAGES)
-    return partition, candidates(zoo, partition, len(load_task(TARGET_TASK).classes), report=report)
+    return candidates(zoo, partition, len(load_task(TARGET_TASK).classes), report=report)
 
 
 def subjects(zoo: Zoo, options: Candidates, hybrids: int = HYBRIDS) -> list[Subject]:
@@ -115,25 +116,17 @@ def _block(block: Block) -> str:
 
 
 def score_rows(
-    zoo: Zoo,
-    partition: Partition,
-    options: Candidates,
-    chosen: list[Subject],
-    workspace: Workspace,
-    report: ProgressFn,
+    zoo: Zoo, options: Candidates, chosen: list[Subject], folder: Path, report: ProgressFn
 ) -> list[Result]:
     """Every score that is measured of every subject; of a member, of its own chain of blocks."""
-    rows: list[Result] = [{"subject": subject.name} for subject in chosen]
-    for score in (name for name in SCORES if name not in BASELINES):
-        probe = score_probe(TARGET_TASK, score)
-        scores = score_candidates(
-            zoo, partition, options, probe, workspace, score, sample=0, report=report, exhaustive=0
-        )
-        choices = [subject.choice for subject in chosen]
-        known = measure(zoo, options, scores, choices, workspace, report).known
-        for row, choice in zip(rows, choices, strict=True):
-            row[score] = known[choice].score
-    return rows
+    names = [name for name in SCORES if name not in BASELINES]
+    choices = [subject.choice for subject in chosen]
+    known = hybrid_scores(zoo, options, choices, names, TARGET_TASK, folder, report)
+    return [{"subject": subject.name, **_ordered(known[subject.choice], names)} for subject in chosen]
+
+
+def _ordered(values: Values, names: list[str]) -> Result:
+    return {name: values[name] for name in names}
 
 
 def write_rows(path: Path, rows: list[Result]) -> None:
@@ -154,12 +147,12 @@ def main() -> int:
     zoo, workspace = embedded_zoo(), Workspace.open(arguments.workspace)
     state = arguments.workspace / "trainings.jsonl"
     with TerminalProgress() as report:
-        partition, options = cut(zoo, workspace, report)
+        options = cut(zoo, workspace, report)
         chosen = subjects(zoo, options)
         wanted = [] if arguments.scores else runs(zoo, chosen)
         known = train_all(wanted, state, arguments.workers, report).results
         write_rows(TRAININGS, training_rows(options, chosen, known))
-        write_rows(VALUES, score_rows(zoo, partition, options, chosen, workspace, report))
+        write_rows(VALUES, score_rows(zoo, options, chosen, workspace.scores, report))
     write_text(DOCUMENT, document(EPOCHS))
     print(DOCUMENT)
     return 0

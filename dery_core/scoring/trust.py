@@ -112,17 +112,27 @@ def trust_sentence(score: str, protocol: Protocol = "full") -> str:
         f"{title} ranked {own.count} {protocol}-tuned hybrids of the embedded zoo with Kendall's τ "
         f"{own.tau:.2f} (95 % interval {own.low:.2f} to {own.high:.2f}; 1 is their true order, 0 is chance)."
     )
-    better = [trust for trust in trust_table(protocol) if trust.score in BASELINES and trust.tau > own.tau]
-    better = [trust for trust in better if trust.score != score]
-    if not better:
-        return said
-    names = " and ".join(f"{SCORES[trust.score].title} (τ {trust.tau:.2f})" for trust in better)
+    rivals = rivals_sentence(score, protocol)
+    return f"{said} {rivals}" if rivals else said
+
+
+def rivals_sentence(score: str, protocol: Protocol = "full") -> str:
+    """Which of #params and #MACs rank better than the score; empty where neither does."""
+    own = trust_of(score, protocol)
+    if own is None:
+        return ""
+    rivals = [t for t in trust_table(protocol) if t.score in BASELINES and t.tau > own.tau]
+    rivals = [t for t in rivals if t.score != score]
+    if not rivals:
+        return ""
+    names = " and ".join(f"{SCORES[t.score].title} (τ {t.tau:.2f})" for t in rivals)
     of = trained(protocol)
-    sure = all(beyond_chance(of, trust.score, score) for trust in better)
+    sure = all(beyond_chance(of, t.score, score) for t in rivals)
     doubt = "" if sure else ", a difference that may be chance"
-    return f"{said} Simply counting {names} ranked them better{doubt}."
+    return f"Simply counting {names} ranked them better{doubt}."
 
 
+@lru_cache
 def beyond_chance(of: Trained, first: str, second: str, seed: int = 0) -> bool:
     """Whether one score's τ exceeds another's in 97.5 % of resamples of the same networks."""
     known = np.isfinite(of.values[first]) & np.isfinite(of.values[second])
