@@ -1,5 +1,6 @@
 """docs/trust.md: how well each score ranks, from the tables that benchmarks/trust.py writes."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -114,21 +115,20 @@ def _sentences(of: dict[Protocol, Trained]) -> str:
     lines = []
     for protocol in PROTOCOLS:
         table = trust_table(protocol)
-        lines.append(f"- {trust_sentence(DEFAULT_SCORE, protocol)}")
+        lines.append(trust_sentence(DEFAULT_SCORE, protocol))
         sure = [SCORES[trust.score].title for trust in table if trust.low > 0]
         against = [SCORES[trust.score].title for trust in table if trust.high < 0]
         first, *others = table
         tied = [t for t in others if not beyond_chance(of[protocol], first.score, t.score)]
-        line = f"- {protocol.capitalize()}-tuned, {SCORES[first.score].title} ranks best (τ {first.tau:.2f})"
+        line = f"{protocol.capitalize()}-tuned, {SCORES[first.score].title} ranks best (τ {first.tau:.2f})"
         if tied:
-            line += f"; not beyond chance better than {_listed(SCORES[t.score].title for t in tied)}"
+            line += f", though its lead on {_listed(SCORES[t.score].title for t in tied)} may be chance"
         line += f". Above 0 beyond chance: {_listed(sure)}."
         if against:
-            line += f" Below 0 beyond chance, so worse than a coin: {_listed(against)}."
+            line += f" Below 0 beyond chance, so worse than drawing lots: {_listed(against)}."
         lines.append(line)
-        for cost in BASELINES:
-            lines.append(f"- {_against_baseline(of[protocol], protocol, cost)}")
-    return "\n".join(lines)
+        lines += [_against_baseline(of[protocol], protocol, cost) for cost in BASELINES]
+    return "\n".join(textwrap.fill(f"- {line}", 110, subsequent_indent="  ") for line in lines)
 
 
 def _against_baseline(of: Trained, protocol: Protocol, cost: str) -> str:
@@ -137,8 +137,8 @@ def _against_baseline(of: Trained, protocol: Protocol, cost: str) -> str:
     better = [SCORES[s].title for s in others if beyond_chance(of, s, cost)]
     worse = [SCORES[s].title for s in others if beyond_chance(of, cost, s)]
     return (
-        f"{protocol.capitalize()}: better than {SCORES[cost].title} beyond chance is {_listed(better)}; "
-        f"worse beyond chance is {_listed(worse)}."
+        f"Against {SCORES[cost].title}, {protocol}-tuned: better beyond chance {_listed(better)}; worse "
+        f"beyond chance {_listed(worse)}."
     )
 
 
