@@ -1,7 +1,8 @@
 """Scoring: what a hybrid promises before it is trained, and how far each promise can be trusted."""
 
 from dery_core.scoring.naswot import Naswot, naswot
-from dery_core.scoring.reassemble import brute_force, extremes, reassemble
+from dery_core.scoring.proposals import propose, sampled
+from dery_core.scoring.reassemble import reassemble
 from dery_core.scoring.registry import (
     DEFAULT_SCORE,
     FAMILIES,
@@ -13,12 +14,13 @@ from dery_core.scoring.registry import (
     score_named,
     score_probe,
 )
-from dery_core.scoring.scores import Measured, Scores, kept_scores, measure, sampled, score_candidates
+from dery_core.scoring.scores import SAMPLE, Measured, Scores, kept_scores, measure, score_candidates
 from dery_core.scoring.trie import Carrier, Measurer, Trie, alone
 
 __all__ = [
     "DEFAULT_SCORE",
     "FAMILIES",
+    "SAMPLE",
     "SCORES",
     "SCORE_IMAGES",
     "Carrier",
@@ -30,11 +32,10 @@ __all__ = [
     "Scores",
     "Trie",
     "alone",
-    "brute_force",
-    "extremes",
     "kept_scores",
     "measure",
     "naswot",
+    "propose",
     "reassemble",
     "sampled",
     "score_candidates",

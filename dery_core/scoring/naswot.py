@@ -79,12 +79,12 @@ class _Reader(TorchDispatchMode):
         packet = func.overloadpacket
         # Read before the call: an in-place activation overwrites what it reads.
         if packet in _ACTIVATIONS or (packet in _CLAMPS and len(args) > 1 and args[1] == 0):
-            self.codes += _codes(args[0])
+            self.codes += codes_of(args[0])
         return func(*args, **(kwargs or {}))
 
 
-def _codes(x: Tensor) -> Codes:
-    """Codes of one activation from its input (B, ...)."""
+def codes_of(x: Tensor) -> Codes:
+    """Codes of one activation from its input (B, ...): the signs of B images' units."""
     bits = (x > 0).flatten(1)
     kernel = torch.zeros(len(x), len(x), dtype=torch.float64)
     for part in bits.split(_CHUNK, dim=1):

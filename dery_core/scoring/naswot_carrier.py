@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from dery_core.data import Probe, preprocess, probe_images
 from dery_core.reassembly.candidates import Candidates
+from dery_core.reassembly.closed_form import Feed, calibrate
 from dery_core.scoring.naswot import Codes, mean_score, normalised_score, run_with_codes
 from dery_core.scoring.parts import Parts
 from dery_core.scoring.trie import Values
@@ -20,7 +22,11 @@ State = list[tuple[Tensor, Codes]]
 
 class NaswotCarrier:
     """Carrier of "naswot" and "naswot-normalised": eval mode, seams with the weights that
-    `build_hybrid(…, seed)` gives them, images in batches of 32."""
+    `build_hybrid(…, seed)` gives them, images in batches of 32.
+
+    A seam's batch normalisation gets the statistics of what it receives from all images. It is new, so it
+    has none of its own, and in eval mode would normalise nothing, as it never does once training begins.
+    """
 
     def __init__(self, zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> None:
         self._parts = Parts(zoo, candidates)
@@ -34,6 +40,8 @@ class NaswotCarrier:
     def then(self, state: State, k: int, left: int, right: int) -> State:
         stage = self._parts.block(right, k)
         if (seam := self._parts.seam(k, left, right, self._seed)) is not None:
+            with torch.no_grad():
+                calibrate(seam, Feed([x for x, _ in state]))
             stage = nn.Sequential(seam, *stage)
         return [_behind(stage, x, codes) for x, codes in state]
 

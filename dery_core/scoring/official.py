@@ -13,6 +13,7 @@ from dery_core.data import Probe, preprocess, probe_images
 from dery_core.files import digest
 from dery_core.reassembly.candidates import Candidates
 from dery_core.reassembly.hybrid import assemble
+from dery_core.scoring.naswot import codes_of
 from dery_core.scoring.naswot_carrier import BATCH_SIZE
 from dery_core.scoring.parts import Parts
 from dery_core.scoring.trie import Values
@@ -70,9 +71,8 @@ def official_naswot(module: nn.Module, batches: Sequence[Tensor]) -> float:
 
     def hook(_: nn.Module, __: Any, out: Tensor) -> None:
         nonlocal kernel
-        bits = (out > 0).flatten(1).float()
-        signs = 2 * bits - 1
-        kernel += ((signs @ signs.T).double() + bits.shape[1]) / 2
+        # Inside attention by windows an image is several rows.
+        kernel += codes_of(out.reshape(len(kernel), -1)).kernel
 
     handles = [part.register_forward_hook(hook) for part in module.modules() if isinstance(part, HOOKED)]
     scores = []

@@ -1,5 +1,6 @@
 """What can be asked of a hybrid before it is trained: the scores, and how each is measured."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -48,13 +49,13 @@ def _naswot(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Measur
 
 
 def _transfer(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Measurer:
-    from dery_core.scoring.transfer import TransferCarrier  # type: ignore
+    from dery_core.scoring.closed_form import ClosedFormCarrier
 
-    return Trie(TransferCarrier(zoo, candidates, probe, seed))
+    return Trie(ClosedFormCarrier(zoo, candidates, probe, seed))
 
 
 def _gradient(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Measurer:
-    from dery_core.scoring.gradient import GradientMeasure  # type: ignore
+    from dery_core.scoring.gradient import GradientMeasure
 
     return GradientMeasure(zoo, candidates, probe, seed)
 
@@ -62,7 +63,7 @@ def _gradient(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Meas
 FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
-        Family("naswot", 2, complete=10_000, measurer=_naswot),
+        Family("naswot", 3, complete=10_000, measurer=_naswot),
         Family("official", 1, complete=2_500, measurer=OfficialNaswot),
         Family("transfer", 1, complete=2_500, measurer=_transfer),
         Family("gradient", 1, complete=2_500, measurer=_gradient),
@@ -153,10 +154,13 @@ SCORES: Mapping[str, Score] = {
 
 
 def score_named(name: str) -> Score:
-    """The score of that name; DeryError with the names there are."""
-    if name not in SCORES:
-        raise DeryError(f"there is no score '{name}': choose one of {', '.join(SCORES)}.")
-    return SCORES[name]
+    """The score of that name; DeryError that says what it may have meant."""
+    if name in SCORES:
+        return SCORES[name]
+    close = difflib.get_close_matches(name, SCORES, cutoff=0.5)
+    if close:
+        raise DeryError(f"there is no score '{name}': did you mean {' or '.join(map(repr, close))}?")
+    raise DeryError(f"there is no score '{name}': choose one of {', '.join(SCORES)}.")
 
 
 def score_images(score: str) -> int:

@@ -1,11 +1,9 @@
 """`Scores`: a score measured on candidates, kept on disk, and what the search maximises."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +12,21 @@ from dery_core.data import Probe
 from dery_core.errors import DeryError
 from dery_core.files import digest
 from dery_core.partition import Partition
-from dery_core.progress import ProgressFn, Ticker, silent
+from dery_core.progress import Progress, ProgressFn, Ticker, silent
 from dery_core.reassembly.candidates import Candidates
 from dery_core.reassembly.terms import Terms
 from dery_core.scoring.kept import Choice, Kept
+from dery_core.scoring.proposals import allowed_choices, allowed_count, propose, surrogate
 from dery_core.scoring.registry import DEFAULT_SCORE, FAMILIES, Family, score_named
-from dery_core.search.linear import LinearScore, fit_linear
+from dery_core.scoring.trie import Measurer
+from dery_core.search.finder import MeasuredScore, Objective
+from dery_core.search.linear import LinearScore
 from dery_core.values import Value
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo
 
-if TYPE_CHECKING:
-    from dery_core.search import Objective
-
-# More make the fit slow, and hardly better.
-_FITTED = 1024
+SAMPLE = 256
+"""Candidates that are measured by default, where there are too many to measure all."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,9 @@ class Scores(Value):
     """A score of the candidates.
 
     `name` is the score's in `SCORES`. `seed` drew the sample and the seams' weights; `probe` tells the
-    images. `measured` are the candidates that were measured: with `complete` all there are. `linear` was
-    fitted to them; of params and MACs it is exact, and nothing was measured. `key` names the file in
-    the workspace that keeps the measurements.
+    images. `measured` are the candidates that were measured, sorted: with `complete` all there are.
+    `linear` was fitted to them; of params and MACs it is exact, and nothing was measured. `key` names the
+    file in the workspace that keeps the measurements.
     """
 
     key: str
@@ -66,29 +64,25 @@ class Scores(Value):
         """How many candidates were measured."""
         return len(self.measured)
 
-    @cached_property
-    def objective(self) -> "Objective":
-        """What a search maximises: the score itself where all of it is known, else the linear model."""
-        if self.exact or not self.complete:
-            return self.linear
-        from dery_core.search import MeasuredScore
-
-        values = np.array([_value(each.score) for each in self.measured])
-        return MeasuredScore(np.array([each.choice for each in self.measured], np.int64), values)
-
     @property
     def exact(self) -> bool:
         """Whether `linear` is the score itself, not a model of it."""
         return score_named(self.name).family == "cost"
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What a search maximises: the score itself where all of it is known, else the linear model."""
+        if self.exact or not self.complete:
+            return self.linear
+        values = np.array([_value(each.score) for each in self.measured])
+        return MeasuredScore(np.array([each.choice for each in self.measured], np.int64), values)
 
     def score(self, choice: Sequence[int]) -> float | None:
         """A candidate's own score (-inf when it can't be scored), None if it wasn't measured."""
         if self.exact:
             return self.linear.predict(choice)
         found = self.known.get(tuple(choice))
-        if found is None:
-            return None
-        return float("-inf") if found.score is None else found.score
+        return None if found is None else _value(found.score)
 
 
 def score_candidates(
@@ -98,7 +92,7 @@ def score_candidates(
     probe: Probe,
     workspace: Workspace,
     score: str = DEFAULT_SCORE,
-    sample: int = 256,
+    sample: int = SAMPLE,
     seed: int = 0,
     report: ProgressFn = silent,
     exhaustive: int | None = None,
@@ -106,12 +100,27 @@ def score_candidates(
     """Measure a score on candidates, and fit the linear model of it.
 
     All candidates where there are at most `exhaustive` (by default a number of the score's family, see
-    `FAMILIES`) or `sample`; else `sample` of them. What was measured stays in the workspace, so an
-    interrupted scoring goes on where it stopped.
+    `FAMILIES`) or `sample`; else `sample` of them, see `propose`. What was measured stays in the
+    workspace, so an interrupted scoring goes on where it stopped.
     """
-    return _scores(
-        zoo, partition, candidates, probe, workspace, score, sample, seed, report, exhaustive, begin=True
-    )
+    if not candidates.covers(partition):
+        raise DeryError("these candidates belong to another partition: price this partition's first.")
+    if score_named(score).family == "cost":
+        return _cost(candidates, score, probe, seed)
+    family = FAMILIES[score_named(score).family]
+    key = _key(family, zoo, candidates, probe, seed)
+    count = allowed_count(candidates)
+    whole = count <= max(sample, family.complete if exhaustive is None else exhaustive)
+    total = count if whole else sample
+    measuring = _Measuring(zoo, candidates, probe, seed, workspace, key, score, total, report)
+    if whole:
+        choices = allowed_choices(candidates)
+        values = measuring(choices)
+    else:
+        found = propose(candidates, measuring, sample, seed)
+        choices, values = sorted(found), [found[choice] for choice in sorted(found)]
+    linear = surrogate(candidates, choices, values, seed)
+    return Scores(key, score, probe, seed, measuring.measured, linear, whole)
 
 
 def kept_scores(
@@ -121,53 +130,17 @@ def kept_scores(
     probe: Probe,
     workspace: Workspace,
     score: str = DEFAULT_SCORE,
-    sample: int = 256,
+    sample: int = SAMPLE,
     seed: int = 0,
     exhaustive: int | None = None,
 ) -> Scores | None:
     """What `score_candidates` gives, where the workspace has all that it would measure; else None."""
-    arguments = (zoo, partition, candidates, probe, workspace, score, sample, seed, silent, exhaustive)
     try:
-        return _scores(*arguments, begin=False)
+        return score_candidates(
+            zoo, partition, candidates, probe, workspace, score, sample, seed, _refuse, exhaustive
+        )
     except _Unmeasured:
         return None
-
-
-class _Unmeasured(Exception):
-    """Something would have to be measured."""
-
-
-def _scores(
-    zoo: Zoo,
-    partition: Partition,
-    candidates: Candidates,
-    probe: Probe,
-    workspace: Workspace,
-    score: str,
-    sample: int,
-    seed: int,
-    report: ProgressFn,
-    exhaustive: int | None,
-    begin: bool,
-) -> Scores:
-    """See `score_candidates`; _Unmeasured unless there is nothing to measure or it may `begin`."""
-    if not candidates.covers(partition):
-        raise DeryError("these candidates belong to another partition: price this partition's first.")
-    named = score_named(score)
-    if named.family == "cost":
-        return _cost(candidates, score, probe, seed)
-    family = FAMILIES[named.family]
-    key = _key(family, zoo, candidates, probe, seed)
-    kept = Kept(workspace.scores / f"{key}.json")
-    most = max(sample, family.complete if exhaustive is None else exhaustive)
-    whole = allowed_count(candidates) <= most
-    wanted = allowed_choices(candidates) if whole else sampled(candidates, sample, seed)
-    if not begin and kept.missing(wanted):
-        raise _Unmeasured
-    _measure(kept, family, named.title, zoo, candidates, probe, seed, wanted, report)
-    values = np.array([_value(kept[choice][score]) for choice in wanted])
-    linear = _fitted(wanted, values, candidates, seed)
-    return Scores(key, score, probe, seed, _column(kept, score), linear, whole)
 
 
 def measure(
@@ -181,75 +154,63 @@ def measure(
     """`scores` with the measured score of `choices` added and kept; its linear model stays the same."""
     if scores.exact:
         return scores
-    named = score_named(scores.name)
-    kept = Kept(workspace.scores / f"{scores.key}.json")
     wanted = [tuple(choice) for choice in choices]
-    family = FAMILIES[named.family]
-    _measure(kept, family, named.title, zoo, candidates, scores.probe, scores.seed, wanted, report)
-    known = {each.choice: each for each in _column(kept, scores.name)} | scores.known
+    origin = (scores.probe, scores.seed, workspace, scores.key, scores.name)
+    measuring = _Measuring(zoo, candidates, *origin, len(wanted), report)
+    measuring(wanted)
+    known = {each.choice: each for each in measuring.measured} | scores.known
     return dataclasses.replace(scores, measured=tuple(known[choice] for choice in sorted(known)))
 
 
-def sampled(candidates: Candidates, sample: int, seed: int) -> list[Choice]:
-    """`sample` choices, sorted: every model's own chain of blocks and a seeded draw in which every block
-    appears equally often."""
-    n, k = len(candidates.models), candidates.k
-    generator = np.random.default_rng(seed)
-    drawn = dict.fromkeys((i,) * k for i in range(n))
-    # A round deals every model once to every stage; a zoo with few allowed choices may run dry.
-    for _ in range(20 * sample):
-        if len(drawn) >= sample:
-            break
-        deal = np.stack([generator.permutation(n) for _ in range(k)], axis=1)
-        drawn |= dict.fromkeys(map(tuple, deal[candidates.allowed(deal)].tolist()))
-    return sorted(list(drawn)[: max(sample, n)])
+class _Unmeasured(Exception):
+    """Something would have to be measured."""
 
 
-def allowed_count(candidates: Candidates) -> int:
-    """How many candidates take one block of every stage and of every set."""
-    return sum(
-        int(np.prod([len(models) for models in stages], dtype=object)) for stages in _by_sets(candidates)
-    )
+def _refuse(progress: Progress) -> None:
+    raise _Unmeasured
 
 
-def allowed_choices(candidates: Candidates) -> list[Choice]:
-    """All candidates, sorted."""
-    return sorted(itertools.chain.from_iterable(itertools.product(*s) for s in _by_sets(candidates)))
+class _Measuring:
+    """Measures what the workspace doesn't know yet, and tells how far it is: of `total`, less what was
+    known."""
 
+    def __init__(
+        self,
+        zoo: Zoo,
+        candidates: Candidates,
+        probe: Probe,
+        seed: int,
+        workspace: Workspace,
+        key: str,
+        score: str,
+        total: int,
+        report: ProgressFn,
+    ) -> None:
+        self._score, self._left, self._report = score_named(score), total, report
+        self._origin = (zoo, candidates, probe, seed)
+        self._kept = Kept(workspace.scores / f"{key}.json")
 
-def _by_sets(candidates: Candidates) -> list[list[list[int]]]:
-    """For every order of the sets that some candidate has: each stage's models."""
-    k = candidates.k
-    models = [[np.flatnonzero(row == which).tolist() for which in range(k)] for row in candidates.set_of]
-    orders = ([models[stage][s] for stage, s in enumerate(o)] for o in itertools.permutations(range(k)))
-    return [stages for stages in orders if all(stages)]
+    def __call__(self, choices: Sequence[Choice]) -> list[float]:
+        """The score of each, -inf for those that can't be scored."""
+        todo = self._kept.missing(choices)
+        self._left -= len(choices) - len(todo)
+        if todo:
+            self._tick.total = self._left
+            self._kept.measure(todo, self._measurer, self._tick)
+        return [_value(self._kept[choice][self._score.name]) for choice in choices]
 
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """All that is known."""
+        return tuple(Measured(choice, value) for choice, value in self._kept.column(self._score.name))
 
-def _measure(
-    kept: Kept,
-    family: Family,
-    title: str,
-    zoo: Zoo,
-    candidates: Candidates,
-    probe: Probe,
-    seed: int,
-    choices: Sequence[Choice],
-    report: ProgressFn,
-) -> None:
-    if todo := kept.missing(choices):
-        tick = Ticker(title, len(todo), "hybrids", report)
-        kept.measure(todo, family.measurer(zoo, candidates, probe, seed), tick)
+    @cached_property
+    def _tick(self) -> Ticker:
+        return Ticker(self._score.title, self._left, "hybrids", self._report)
 
-
-def _fitted(
-    choices: Sequence[Choice], values: NDArray[np.float64], candidates: Candidates, seed: int
-) -> LinearScore:
-    """The linear model of an even sample of the finite values."""
-    rows = np.flatnonzero(np.isfinite(values))
-    if len(rows) > _FITTED:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, _FITTED, replace=False))
-    chosen = np.array(choices, np.int64).reshape(-1, candidates.k)[rows]
-    return fit_linear(chosen, values[rows], len(candidates.models), seed)
+    @cached_property
+    def _measurer(self) -> Measurer:
+        return FAMILIES[self._score.family].measurer(*self._origin)
 
 
 def _cost(candidates: Candidates, score: str, probe: Probe, seed: int) -> Scores:
@@ -260,10 +221,6 @@ def _cost(candidates: Candidates, score: str, probe: Probe, seed: int) -> Scores
 
 def _nested(array: NDArray[np.int64]) -> tuple:
     return tuple(_nested(part) if part.ndim else float(part) for part in array)
-
-
-def _column(kept: Kept, score: str) -> tuple[Measured, ...]:
-    return tuple(Measured(choice, value) for choice, value in kept.column(score))
 
 
 def _value(score: float | None) -> float:

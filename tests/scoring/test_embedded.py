@@ -1,4 +1,4 @@
-"""The whole embedded zoo, cut, priced, scored and reassembled: the program against brute force."""
+"""The whole embedded zoo, cut, priced, scored and reassembled: the search against brute force."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ import pytest
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.partition import solve_partition
 from dery_core.reassembly import Budget, Candidates, build_hybrid, candidates
-from dery_core.scoring import Scores, brute_force, extremes, reassemble, score_candidates
+from dery_core.scoring import Scores, score_candidates
+from dery_core.search import Finder, Rules
+from dery_core.search.brute import enumerate_best
 from dery_core.similarity import similarity_table
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, embedded_zoo
@@ -32,17 +34,18 @@ def assembled(embedded: Zoo, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.25, 0.5, 1.0])
-def test_program_equals_brute_force_on_the_embedded_zoo(
+def test_search_equals_brute_force_on_the_embedded_zoo(
     assembled: tuple[Candidates, Scores], share: float
 ) -> None:
     priced, scores = assembled
-    ends = extremes(priced)
+    finder = Finder(priced, scores.objective)
+    ends = finder.extremes(Rules())
     budget = Budget(
         round(ends.min_params + share * (ends.max_params - ends.min_params)),
         round(ends.min_macs + share * (ends.max_macs - ends.min_macs)),
     )
-    best = reassemble(priced, scores, budget, top=3)
-    assert best == brute_force(priced, scores, budget, top=3)
+    best = finder.best(Rules(budget), top=3)
+    assert best == enumerate_best(priced, scores.objective, Rules(budget), top=3)
     for choice in best:
         assert budget.allows(choice.params, choice.macs)
         assert len(set(choice.choice)) >= 2
@@ -50,7 +53,7 @@ def test_program_equals_brute_force_on_the_embedded_zoo(
 
 def test_the_best_hybrid_costs_what_it_measures(embedded: Zoo, assembled: tuple[Candidates, Scores]) -> None:
     priced, scores = assembled
-    best = reassemble(priced, scores, Budget(max_macs=4_000_000))[0]
+    best = Finder(priced, scores.objective).best(Rules(Budget(max_macs=4_000_000)))[0]
     hybrid = build_hybrid(priced.spec(embedded, best.choice), embedded)
     assert sum(p.numel() for p in hybrid.parameters()) == best.params
 
@@ -76,9 +79,10 @@ def test_free_partition_is_reassembled_with_one_block_a_set_and_a_stage(
     scores = score_candidates(
         embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=8, exhaustive=0
     )
-    ends = extremes(priced)
-    budget = Budget((ends.min_params + ends.max_params) // 2)
-    best = reassemble(priced, scores, budget, top=3)
-    assert best == brute_force(priced, scores, budget, top=3)
+    finder = Finder(priced, scores.objective)
+    ends = finder.extremes(Rules())
+    rules = Rules(Budget((ends.min_params + ends.max_params) // 2))
+    best = finder.best(rules, top=3)
+    assert best == enumerate_best(priced, scores.objective, rules, top=3)
     for choice in best:
         assert sorted(partition.sets[i][k] for k, i in enumerate(choice.choice)) == [0, 1, 2]

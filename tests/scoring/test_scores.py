@@ -1,17 +1,19 @@
 import dataclasses
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dery_core.data import Probe, preprocess, probe_images
 from dery_core.errors import Cancelled, DeryError
 from dery_core.partition import Partition
 from dery_core.progress import Progress
-from dery_core.reassembly import Budget, Candidates, build_hybrid
-from dery_core.scoring import Scores, brute_force, measure, naswot, reassemble, sampled, score_candidates
+from dery_core.reassembly import Budget, Candidates, Seam, build_hybrid
+from dery_core.reassembly.closed_form import Feed, calibrate
+from dery_core.scoring import Scores, kept_scores, measure, naswot, score_candidates
+from dery_core.search import Finder, Rules
+from dery_core.search.brute import enumerate_best
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo
 
@@ -39,10 +41,18 @@ def test_shared_prefixes_score_bit_identically_to_the_built_hybrid(
     zoo: Zoo, priced: Candidates, probe: Probe, scores: Scores, choice: tuple[int, ...]
 ) -> None:
     spec = priced.spec(zoo, choice)
+    hybrid = build_hybrid(spec, zoo, seed=3)
     batches = preprocess(probe_images(probe), spec.source).split(32)
-    alone = naswot(build_hybrid(spec, zoo, seed=3), batches)
-    assert np.isfinite(alone.score)
-    assert scores.score(choice) == alone.score
+    with torch.no_grad():
+        feed = Feed(batches)
+        feed.then(hybrid.stages[0])
+        for seam, stage in zip(hybrid.seams, hybrid.stages[1:], strict=True):
+            if isinstance(seam, Seam):
+                calibrate(seam, feed)
+            feed.then(seam, stage)
+    found = naswot(hybrid, batches)
+    assert np.isfinite(found.score)
+    assert scores.score(choice) == found.score
 
 
 def test_all_candidates_are_measured_when_they_are_few(scores: Scores, priced: Candidates) -> None:
@@ -122,31 +132,67 @@ def test_candidates_of_another_partition_are_refused(
         score_candidates(zoo, other, priced, probe, workspace)
 
 
-def test_sample_holds_own_chains_and_each_block_about_equally_often(
-    random_candidates: Callable[..., Candidates],
-) -> None:
-    candidates = random_candidates(0, n=8, k=4)
-    choices = sampled(candidates, 200, seed=0)
-    assert len(choices) == len(set(choices)) == 200
-    assert {(i,) * 4 for i in range(8)} <= set(choices)
-    for k in range(4):
-        counts = Counter(choice[k] for choice in choices)
-        assert max(counts[i] for i in range(8)) - min(counts[i] for i in range(8)) <= 2
-    assert choices == sampled(candidates, 200, seed=0)
-    assert choices != sampled(candidates, 200, seed=1)
-
-
-def test_sample_of_shuffled_sets_keeps_to_them(random_candidates: Callable[..., Candidates]) -> None:
-    candidates = random_candidates(1, n=6, k=3, shuffled=True)
-    choices = np.array(sampled(candidates, 40, seed=0))
-    assert candidates.allowed(choices).all()
-
-
-def test_reassembly_equals_brute_force_and_carries_the_measured_score(
-    priced: Candidates, scores: Scores
-) -> None:
+def test_the_best_of_all_measured_is_the_best_there_is(priced: Candidates, scores: Scores) -> None:
+    assert scores.complete
     macs = sorted(priced.costs(priced.every())[1].tolist())
+    finder = Finder(priced, scores.objective)
     for budget in (Budget(), Budget(max_macs=macs[14])):
-        best = reassemble(priced, scores, budget, top=3)
-        assert best == brute_force(priced, scores, budget, top=3)
+        best = finder.best(Rules(budget), top=3)
+        assert best == enumerate_best(priced, scores.objective, Rules(budget), top=3)
         assert [choice.measured for choice in best] == [scores.score(choice.choice) for choice in best]
+
+
+def test_a_sample_is_searched_by_its_linear_model(
+    zoo: Zoo, partition: Partition, priced: Candidates, probe: Probe, workspace: Workspace
+) -> None:
+    few = score_candidates(zoo, partition, priced, probe, workspace, sample=20, exhaustive=0)
+    assert not few.complete
+    assert few.objective == few.linear
+    assert few.samples == few.linear.samples == 20
+
+
+@pytest.mark.parametrize("name", ["params", "macs"])
+def test_costs_as_scores_are_exact_and_measure_nothing(
+    zoo: Zoo, partition: Partition, priced: Candidates, probe: Probe, workspace: Workspace, name: str
+) -> None:
+    seen: list[Progress] = []
+    scores = score_candidates(zoo, partition, priced, probe, workspace, name, report=seen.append)
+    every = [tuple(choice) for choice in priced.every().tolist()]
+    row = 0 if name == "params" else 1
+    assert [scores.score(choice) for choice in every] == [priced.cost(choice)[row] for choice in every]
+    best = Finder(priced, scores.objective).best(Rules())[0]
+    assert best.predicted == max(priced.cost(choice)[row] for choice in every if len(set(choice)) > 1)
+    assert not seen
+    assert not any(workspace.root.rglob("*.json"))
+
+
+def test_kept_scores_are_there_once_all_is_measured(
+    zoo: Zoo, partition: Partition, priced: Candidates, probe: Probe, workspace: Workspace
+) -> None:
+    asked = (zoo, partition, priced, probe, workspace)
+
+    def cancel(progress: Progress) -> None:
+        if progress.done == 15:
+            raise Cancelled
+
+    assert kept_scores(*asked, sample=20, exhaustive=0) is None
+    with pytest.raises(Cancelled):
+        score_candidates(*asked, sample=20, exhaustive=0, report=cancel)
+    assert kept_scores(*asked, sample=20, exhaustive=0) is None
+    seen: list[Progress] = []
+    measured = score_candidates(*asked, sample=20, exhaustive=0, report=seen.append)
+    # Five were left, though they were proposed in rounds.
+    assert (seen[-1].done, seen[-1].total) == (5, 5)
+    assert kept_scores(*asked, sample=20, exhaustive=0) == measured
+    # The family's other score was measured along with it; the official one was not.
+    assert kept_scores(*asked, "naswot-normalised", sample=9, exhaustive=0) is not None
+    assert kept_scores(*asked, "naswot-official", sample=9, exhaustive=0) is None
+
+
+def test_an_unknown_score_is_named_with_what_it_may_have_meant(
+    zoo: Zoo, partition: Partition, priced: Candidates, probe: Probe, workspace: Workspace
+) -> None:
+    with pytest.raises(DeryError, match="no score 'nasbot': did you mean 'naswot'"):
+        score_candidates(zoo, partition, priced, probe, workspace, "nasbot")
+    with pytest.raises(DeryError, match="no score 'qqq': choose one of naswot, .*ridge-probe"):
+        score_candidates(zoo, partition, priced, probe, workspace, "qqq")
