@@ -18,7 +18,7 @@ from dery_core.units import quantity
 SEEDS = (0, 1, 2)
 KS = (4, 5, 6)
 EPOCHS = 4
-POOL = 50
+POOL = 30
 DRAWN = {4: 8, 5: 4, 6: 4}
 RETRAINED = 10
 SCORED = ("naswot", "ridge-probe")
