@@ -42,13 +42,14 @@ Known = Mapping[str, Result]
 TEXT = """# The paper's ablations at our scale
 
 Sections 4.1 and 4.3 of the paper, on the embedded zoo (15 networks for 32 px pictures) and its target task,
-with three seeds. The budget is the demo's: {budget}. A seed draws the hybrids (and the random
-cuts) and trains them. *Frozen* trains seams and head alone, *full* all weights; {epochs} epochs by the product's
-recipe, where the paper trains 100 on ImageNet with eight graphics cards: its accuracies can't be compared
-with these, only the signs of its differences. Frozen tuning stands in where the paper tuned in full, unless
-said otherwise. ± is the standard deviation of the seeds, brackets are 95 % intervals (Student's t, over the seeds
-unless it says otherwise). A claim *held* where its interval lies above 0, it *failed* where it lies below,
-else it is *open*: three seeds tell large effects only. Made by `python -m benchmarks.ablations`.
+with three seeds. The budget is the demo's: {budget}. A seed draws the hybrids (and the
+random cuts) and trains them. *Frozen* trains seams and head alone, *full* all weights; {epochs} epochs by the
+product's recipe, where the paper trains 100 on ImageNet with eight graphics cards: its accuracies can't be
+compared with these, only the signs of its differences. Frozen tuning also stands in where the paper tuned
+in full, unless said otherwise. ± is the standard deviation of the seeds, brackets are 95 % intervals
+(Student's t, over the seeds unless it says otherwise). A claim *held* where its interval lies above 0, it
+*failed* where it lies below, else it is *open*: three seeds tell large effects only. Made by
+`python -m benchmarks.ablations`.
 
 {summary}
 

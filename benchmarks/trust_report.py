@@ -24,6 +24,7 @@ from dery_core.scoring.trust import (
 
 PROTOCOLS: tuple[Protocol, ...] = ("full", "frozen")
 TOP = 5
+NAMED = tuple(dict.fromkeys((DEFAULT_SCORE, "naswot")))  # the product's choice and the paper's
 
 TEXT = """# How far each score can be trusted
 
@@ -115,7 +116,7 @@ def _sentences(of: dict[Protocol, Trained]) -> str:
     lines = []
     for protocol in PROTOCOLS:
         table = trust_table(protocol)
-        lines.append(trust_sentence(DEFAULT_SCORE, protocol))
+        lines += [trust_sentence(score, protocol) for score in NAMED]
         sure = [SCORES[trust.score].title for trust in table if trust.low > 0]
         against = [SCORES[trust.score].title for trust in table if trust.high < 0]
         first, *others = table
