@@ -15,6 +15,7 @@ from dery_core.reassembly import Budget, Candidates, Choice, HybridRow, HybridSp
 from dery_core.scoring import SCORES, Score, Scores
 from dery_core.search import Extremes, Finder, LinearScore, Nearest, Objective, Rules
 from dery_core.search.rules import space
+from dery_core.search.table import containing
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
@@ -156,6 +157,11 @@ def rounded_up(budget: Budget) -> Budget:
         return None if limit is None else _three_digits_up(limit)
 
     return dataclasses.replace(budget, max_params=up(budget.max_params), max_macs=up(budget.max_macs))
+
+
+def reaching(budget: Budget, hybrid: Choice) -> Budget:
+    """`budget` with its limits moved just so far, in three digits, that the hybrid keeps them."""
+    return rounded_up(containing(budget, hybrid.params, hybrid.macs))
 
 
 def _three_digits_up(count: float) -> int:

@@ -29,7 +29,7 @@ SOURCES = ("catalogue", "checkpoint")
 COMPARE_VIEWS = ("pair", "all", "map")
 BLOCK_VIEWS = ("bars", "alike", "proof")
 COSTS = ("macs", "params")
-HYBRID_VIEWS = ("why", "pair", "seams", "layers", "trust")
+HYBRID_VIEWS = ("why", "pair", "inside")
 EPSILON_RANGE = (0.0, 1.0)
 MEMBER_KEY = "member_"
 # Settings of a budget or a rule, with the keys of the widgets that show them.
@@ -74,7 +74,7 @@ class Setting:
 
     def refusal(self, text: str) -> str:
         """What a visitor is told whose address holds `text`."""
-        instead = "left out" if self.default is None else f"showing {self.write(self.default)}"
+        instead = "left out" if self.default in (None, ()) else f"showing {self.write(self.default)}"
         return f"{self.label} = {plain(text)} isn't possible ({self.allowed}); {instead}."
 
 

@@ -1,6 +1,7 @@
 """Reassemble: the best hybrid within a budget, as the sliders move."""
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -8,18 +9,22 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state, steps, work
-from app.assembly import Assembly, budget_limits, read_choice, rounded_up
+from app.assembly import Assembly, budget_limits, reaching, read_choice, rounded_up
 from app.charts.hybrid import hybrid_row
 from app.charts.plane import Limits, Marked, score_plane
 from app.colours import model_colours
 from app.components import path
+from app.components.compare_hybrids import compare_panel
 from app.components.errors import error_box, one_sentence
 from app.components.figures import clicked, show
 from app.components.proving import settled_blocks
 from app.components.rules import rules_panel
 from app.components.score_text import written
 from app.components.seam_table import seam_table
+from app.components.summary import summary_panel
+from app.components.trust import trust_badge, trust_table_view
 from app.components.waiting import value_of
+from app.components.why import why_panel
 from dery_core.errors import DeryError
 from dery_core.partition import Partition
 from dery_core.reassembly import Budget, Choice
@@ -28,32 +33,26 @@ from dery_core.search import Rules
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
+SIZES = {"macs": "MACs", "params": "Parameters"}
 # A second line of a figure that isn't a change.
 REMARK: Any = {"delta_color": "off", "delta_arrow": "off"}
-SIZES = {"macs": "MACs", "params": "Parameters"}
 
 
 def choose_score() -> str:
     """What hybrids are ranked by, and how far it can be trusted."""
     with st.container(key="score_controls"):
-        left, middle, right = st.columns([4, 6, 3], gap="medium", vertical_alignment="bottom")
+        left, right = st.columns([4, 8], gap="large")
     left.selectbox(
-        "Score to rank hybrids by",
+        "Ranked by",
         list(SCORES),
         format_func=lambda name: SCORES[name].title,
         key="score",
         persist_state="session",
     )
     score = SCORES[state.get("score")]
-    middle.caption(f"{score.sentence} ({score.source})")
-    right.segmented_control(
-        "Costs are drawn as",
-        list(SIZES),
-        format_func=SIZES.__getitem__,
-        required=True,
-        key="axis",
-        persist_state="session",
-    )
+    with right:
+        trust_badge(score.name)
+    left.caption(f"{score.sentence} ({score.source}.)")
     return score.name
 
 
@@ -77,22 +76,26 @@ def scored(names: tuple[str, ...], parts: Partition, score: str) -> Assembly:
 @st.fragment
 def explore(zoo: Zoo, assembly: Assembly) -> None:
     """The part that follows the sliders."""
-    left, right = st.columns(2, gap="large")
+    with st.container(key="limits"):
+        left, right = st.columns(2, gap="large")
     ends = assembly.extremes
     limit(left, "params", "Parameters, at most", ends.min_params, ends.max_params)
     limit(right, "macs", "MACs, at most", ends.min_macs, ends.max_macs)
     rules_panel(assembly)
     state.publish()
-    rules, chosen = state.rules(), state.get("chosen")
+    rules = state.rules()
     try:
-        hybrid = assembly.shown(rules, chosen)
+        hybrid = assembly.shown(rules, state.get("chosen"))
     except DeryError as error:
         nothing_fits(error, assembly, rules)
         plane(zoo, assembly, rules, None)
         return
-    picture(zoo, assembly, rules, hybrid)
+    head(assembly, rules, hybrid)
+    picture(zoo, assembly, hybrid)
+    figures(assembly, rules, hybrid)
+    actions(assembly, rules, hybrid)
     plane(zoo, assembly, rules, hybrid)
-    seam_table(assembly.rows(assembly.spec(hybrid)))
+    more(assembly, rules, hybrid)
 
 
 def limit(place: DeltaGenerator, name: Literal["params", "macs"], label: str, low: int, high: int) -> None:
@@ -131,27 +134,109 @@ def budget_text(budget: Budget) -> str:
     return " and ".join(f"{quantity(limit)} {name}" for limit, name in limits if limit is not None)
 
 
-def picture(zoo: Zoo, assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
-    """The hybrid, its four figures, and what can be done with it."""
+def head(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """Which hybrid is shown, and by which cost it is drawn."""
+    chosen = state.get("chosen") is not None
+    with st.container(horizontal=True, vertical_alignment="center", key="shown_head"):
+        st.markdown("#### The hybrid you chose" if chosen else "#### The best that fits", width="content")
+        if chosen:
+            st.button(
+                "Show the best", key="back", icon=":material/undo:", on_click=state.choose, args=(None,)
+            )
+        st.space("stretch")
+        st.segmented_control(
+            "Costs drawn",
+            list(SIZES),
+            format_func=SIZES.__getitem__,
+            required=True,
+            key="axis",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+    if chosen and not assembly.keeps(hybrid, rules):
+        beyond(hybrid, rules)
+
+
+def actions(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """What can be done with it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
+        if st.button("Fine-tune it", type="primary", key="fine_tune", icon=":material/model_training:"):
+            st.switch_page(path.PAGES / "runs.py")
+        st.button(
+            "Pin to compare",
+            key="pin",
+            icon=":material/keep:",
+            on_click=pin,
+            args=(hybrid.choice,),
+            help="Keep this one beside what the sliders show next.",
+        )
+        st.button(
+            "Surprise me",
+            key="surprise",
+            icon=":material/casino:",
+            on_click=partial(surprise, assembly, rules),
+            help="Any hybrid that keeps to the budget and the rules, each as likely as the others.",
+        )
+
+
+def beyond(hybrid: Choice, rules: Rules) -> None:
+    """That the hybrid chosen doesn't keep to what is set, and how it would."""
+    with st.container(horizontal=True, vertical_alignment="center", key="beyond"):
+        if rules.budget.allows(hybrid.params, hybrid.macs):
+            st.warning("It doesn't keep the rules below the sliders.", icon=":material/rule:")
+            return
+        st.warning("It costs more or less than the limits allow.", icon=":material/open_in_full:")
+        st.button(
+            "Move the limits to it",
+            key="use_chosen",
+            icon=":material/near_me:",
+            on_click=reach,
+            args=(reaching(rules.budget, hybrid), hybrid),
+        )
+
+
+def reach(budget: Budget, hybrid: Choice) -> None:
+    """Set limits that a hybrid keeps, and go on showing it."""
+    state.use_budget(budget)
+    state.choose(hybrid.choice)
+
+
+def surprise(assembly: Assembly, rules: Rules) -> None:
+    """Choose any hybrid that fits."""
+    state.choose(assembly.finder.surprise(rules, secrets.randbits(32)).choice)
+
+
+def pin(choice: tuple[int, ...]) -> None:
+    """Keep a hybrid, and show the comparison with it."""
+    state.pin(choice)
+    st.session_state["about"] = "pair"
+
+
+def picture(zoo: Zoo, assembly: Assembly, hybrid: Choice) -> None:
+    """The hybrid from image to head."""
     rows = assembly.rows(assembly.spec(hybrid))
     sets = assembly.sets(hybrid) if steps.cutting().variant == "free" else ()
     colours, classes = model_colours(zoo.names), assembly.candidates.num_classes
     with st.container(key="hybrid"):
         st.html(hybrid_row(rows, colours, classes, sets, state.get("axis")))
+
+
+def figures(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """What it costs, what it promises, and out of how many it was found."""
     places = st.columns(4)
     places[0].metric("Parameters", quantity(hybrid.params), border=True)
     places[1].metric("MACs", quantity(hybrid.macs), border=True)
     score_figure(places[2], assembly, hybrid)
     fits, of = assembly.finder.count(rules), assembly.finder.count(rules.unlimited)
     places[3].metric("Hybrids that fit", f"{fits:,}", f"of {of:,}", **REMARK, border=True)
-    actions(assembly, rules, hybrid)
 
 
 def score_figure(place: DeltaGenerator, assembly: Assembly, hybrid: Choice) -> None:
     """The score, said to be predicted where it is, with what was measured beside it."""
     title = assembly.score.title
     if assembly.known:
-        place.metric(f"{title}, measured", written(hybrid.predicted), border=True)
+        told = title if assembly.scores.exact else f"{title}, measured"
+        place.metric(told, written(hybrid.predicted), border=True)
         return
     measured = "not measured" if hybrid.measured is None else f"measured: {written(hybrid.measured)}"
     place.metric(
@@ -161,32 +246,6 @@ def score_figure(place: DeltaGenerator, assembly: Assembly, hybrid: Choice) -> N
         **REMARK,
         border=True,
     )
-
-
-def actions(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
-    """What can be done with the hybrid shown."""
-    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
-        if st.button("Fine-tune it", type="primary", key="fine_tune", icon=":material/model_training:"):
-            st.switch_page(path.PAGES / "runs.py")
-        st.button(
-            "Surprise me",
-            key="surprise",
-            icon=":material/casino:",
-            on_click=partial(surprise, assembly, rules),
-            help="Any hybrid that keeps to the budget and the rules, each as likely as the others.",
-        )
-        st.button(
-            "Pin to compare", key="pin", icon=":material/keep:", on_click=state.pin, args=(hybrid.choice,)
-        )
-        if state.get("chosen") is not None:
-            st.button(
-                "Show the best", key="back", icon=":material/undo:", on_click=state.choose, args=(None,)
-            )
-
-
-def surprise(assembly: Assembly, rules: Rules) -> None:
-    """Choose any hybrid that fits."""
-    state.choose(assembly.finder.surprise(rules, secrets.randbits(32)).choice)
 
 
 def plane(zoo: Zoo, assembly: Assembly, rules: Rules, hybrid: Choice | None) -> None:
@@ -226,6 +285,44 @@ def take_point() -> None:
         state.choose(read_choice(word))
 
 
+def more(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """What not everybody asks for, one view at a time."""
+    view = st.segmented_control(
+        "More about it",
+        list(VIEWS),
+        format_func=lambda view: VIEWS[view][0],
+        required=True,
+        key="about",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    with st.container(key="more"), one_sentence():
+        VIEWS[view or state.HYBRID_VIEWS[0]][1](assembly, rules, hybrid)
+
+
+def pair(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """The hybrid beside the pinned one."""
+    pinned = state.get("pinned")
+    if pinned is None:
+        st.info("Pin a hybrid, then drag on: both stand here side by side.", icon=":material/keep:")
+        return
+    st.button("Unpin", key="unpin", icon=":material/keep_off:", on_click=state.pin, args=(None,))
+    compare_panel(assembly, assembly.priced(pinned), hybrid, ("Pinned", "Shown"))
+
+
+def inside(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """What its seams bridge, and its layers."""
+    spec = assembly.spec(hybrid)
+    seam_table(assembly.rows(spec))
+    summary_panel(spec)
+
+
+VIEWS: dict[str, tuple[str, Callable[[Assembly, Rules, Choice], None]]] = {
+    "why": ("Why this one", why_panel),
+    "pair": ("Compare two", pair),
+    "inside": ("Seams and layers", inside),
+}
+
 st.title("Reassemble under a budget")
 st.markdown(
     "Drag the limits: one block for every place is picked so that the score is as high as the budget allows. "
@@ -241,3 +338,4 @@ with one_sentence():
     state.settle(names, blocks.k)
     assembly = scored(names, blocks, choose_score())
     explore(zoo, assembly)
+    trust_table_view(assembly.score.name)
