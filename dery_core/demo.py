@@ -1,5 +1,6 @@
 """The main job from end to end, without a browser: the figures behind `dery demo`."""
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from tabulate import tabulate
 
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.errors import DeryError
-from dery_core.jobs import Run, create_run, run_all
+from dery_core.jobs import TrainingRun, create_run, run_all
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, silent
 from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, members_within
-from dery_core.scoring import SCORE_IMAGES, Scores, measure, reassemble, score_candidates
+from dery_core.scoring import FAMILIES, Scores, measure, score_candidates, score_probe
+from dery_core.search import Finder, Rules
 from dery_core.similarity import similarity_table
 from dery_core.training import DEFAULT_START, Contender, Recipe, RunSpec, Start, verdict
 from dery_core.units import quantity
@@ -64,6 +66,8 @@ class DemoReport(Value):
     upper_bound: float
     budget: Budget
     blocks: tuple[HybridBlock, ...]
+    score: str
+    score_value: float | None
     naswot: float | None
     hybrid: Tuned
     members: tuple[Tuned, ...]
@@ -86,7 +90,7 @@ def run_demo(
     table = similarity_table(zoo, zoo.names, Probe(task.name, PROBE_IMAGES, seed), workspace, report=report)
     partition = solve_partition(table, STAGES)
     options = candidates(zoo, partition, len(task.classes), report=report)
-    probe = Probe(task.name, SCORE_IMAGES, seed)
+    probe = score_probe(task.name, seed=seed)
     scores = score_candidates(zoo, partition, options, probe, workspace, seed=seed, report=report)
     budget = middle_budget(zoo, len(task.classes))
     spec = best_hybrid(zoo, options, scores, budget, workspace, report)
@@ -108,7 +112,9 @@ def run_demo(
             HybridBlock(stage, block.model, block.first_node, block.last_node)
             for stage, block in enumerate(spec.blocks, 1)
         ),
-        naswot=spec.score,
+        score=scores.name,
+        score_value=spec.score,
+        naswot=_naswot(zoo, options, spec, seed),
         hybrid=hybrid,
         members=tuple(sorted(members, key=lambda member: -member.top1)),
         recipe=RECIPE,
@@ -135,11 +141,20 @@ def best_hybrid(
     workspace: Workspace,
     report: ProgressFn = silent,
 ) -> HybridSpec:
-    """Of the program's `TOP` best by predicted NASWOT, the one with the highest measured NASWOT."""
-    choices = [choice.choice for choice in reassemble(options, scores, budget, top=TOP)]
+    """Of the `TOP` best hybrids by predicted score, the one with the highest measured score."""
+    found = Finder(options, scores.objective).best(Rules(budget), TOP)
+    choices = [choice.choice for choice in found]
     scores = measure(zoo, options, scores, choices, workspace, report)
-    best = max(choices, key=lambda choice: scores.known[choice].score or float("-inf"))
-    return options.spec(zoo, best, scores.known[best].score)
+    scored = [(score, choice) for choice in choices if (score := scores.score(choice)) is not None]
+    score, best = max(scored)
+    return options.spec(zoo, best, score if math.isfinite(score) else None)
+
+
+def _naswot(zoo: Zoo, options: Candidates, spec: HybridSpec, seed: int) -> float | None:
+    """The paper's score of the hybrid, whatever it was chosen by."""
+    probe = score_probe(TARGET_TASK, "naswot", seed)
+    choice = tuple(options.models.index(block.model) for block in spec.blocks)
+    return FAMILIES["naswot"].measurer(zoo, options, probe, seed).measure(choice)["naswot"]
 
 
 def tuning(
@@ -152,7 +167,7 @@ def tuning(
     return RunSpec(name, str(zoo.path), task, hybrid, member, "frozen", RECIPE, seed, "cpu", start=start)
 
 
-def _tuned(run: Run) -> Tuned:
+def _tuned(run: TrainingRun) -> Tuned:
     result = run.result()
     if result is None:
         raise DeryError(f"The run {run.id} has no result: {run.status().message}")

@@ -1,4 +1,4 @@
-"""How counts of parameters and MACs are written for people, and read from them.
+"""How counts of parameters and MACs, and scores, are written for people, and counts read from them.
 
 >>> quantity(1_234_567), quantity(40_000), parse_quantity("1.5M")
 ('1.23 M', '40 k', 1500000)
@@ -19,6 +19,11 @@ def quantity(count: float) -> str:
         if abs(count) >= size * 0.9995:
             return f"{count / size:.3g} {prefix}"
     return f"{count:.3g}"
+
+
+def figure(value: float) -> str:
+    """Any value, such as a score, in four digits, with k, M or G from 10,000 on."""
+    return quantity(value) if 10_000 <= abs(value) < math.inf else f"{value:.4g}"
 
 
 def parse_quantity(text: str) -> int:

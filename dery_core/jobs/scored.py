@@ -11,14 +11,15 @@ from dery_core.jobs.store import absolute, create_run, list_runs
 from dery_core.progress import ProgressFn, silent
 from dery_core.reassembly import Candidates
 from dery_core.scoring import FAMILIES, Scores, kept_scores, score_named
-from dery_core.scoring.scores import allowed_count
+from dery_core.scoring.proposals import allowed_count
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo
 
-# What measuring may cost, in multiply-accumulates and in hybrids, where it is still done sooner than a
-# process has imported torch and timm and cut the networks (5 to 10 s).
-_QUICK_MACS = 1.5e11
-_QUICK_HYBRIDS = 256
+# Seconds a MAC of a hybrid and an image, by family, on one core: measured on the embedded zoo.
+_SECONDS = {"naswot": 6e-11, "official": 1.3e-10, "transfer": 2e-11, "gradient": 2.5e-10}
+# A process has imported torch and timm and cut the networks in about half of this. Below, whoever waits
+# waits less without one; and what is measured is kept every few seconds anyway.
+_QUICK_SECONDS = 20.0
 
 
 def scores_of(
@@ -63,13 +64,16 @@ def begin_scoring(
 
 
 def is_quick(spec: ScoringSpec, candidates: Candidates) -> bool:
-    """Whether measuring is over sooner than a process of its own would have started."""
-    if score_named(spec.score).family not in FAMILIES:
+    """Whether measuring all is over about as soon as a process of its own could begin with it."""
+    family = score_named(spec.score).family
+    if family not in _SECONDS:
         return True  # known from the prices
     hybrids, n = allowed_count(candidates), len(candidates.models)
+    if hybrids > FAMILIES[family].complete:
+        hybrids = spec.sample
     own = np.tile(np.arange(n)[:, None], candidates.k)
     macs = hybrids * spec.probe.count * float(candidates.macs.of(own).mean())
-    return hybrids <= _QUICK_HYBRIDS and macs <= _QUICK_MACS
+    return macs * _SECONDS[family] <= _QUICK_SECONDS
 
 
 def _kept(spec: ScoringSpec, zoo: Zoo, candidates: Candidates, workspace: Workspace) -> Scores | None:

@@ -12,6 +12,7 @@ from dery_core.partition import Partition
 from dery_core.progress import Progress, ProgressFn
 from dery_core.reassembly import SEAM_STYLES, Candidates, SeamStyle, candidates
 from dery_core.scoring import DEFAULT_SCORE, Scores, score_candidates, score_named, score_probe
+from dery_core.training.device import cpu_threads
 from dery_core.training.loop import RESULT
 from dery_core.values import Value
 from dery_core.workspace import Workspace
@@ -66,17 +67,18 @@ class ScoringSpec(Value):
 
     def measured(self, zoo: Zoo, candidates: Candidates, workspace: Workspace, report: ProgressFn) -> Scores:
         """The scores, what is missing measured in this process and kept in `workspace`."""
-        return score_candidates(
-            zoo,
-            self.partition,
-            candidates,
-            self.probe,
-            workspace,
-            score=self.score,
-            sample=self.sample,
-            seed=self.seed,
-            report=report,
-        )
+        with cpu_threads(self.threads):
+            return score_candidates(
+                zoo,
+                self.partition,
+                candidates,
+                self.probe,
+                workspace,
+                score=self.score,
+                sample=self.sample,
+                seed=self.seed,
+                report=report,
+            )
 
     def same_work(self, other: "ScoringSpec") -> bool:
         """Whether both measure the same. Another way of cutting that led to the same blocks is no other

@@ -56,4 +56,4 @@ def scoring(toy_zoo_path: Path, toy_task: str) -> ScoringSpec:
         objective=6.0,
         upper_bound=6.0,
     )
-    return ScoringSpec(str(toy_zoo_path), toy_task, partition, images=16)
+    return ScoringSpec(str(toy_zoo_path), toy_task, partition, "naswot", images=16)

@@ -39,7 +39,7 @@ def priced(scoring: ScoringSpec, zoo: Zoo) -> Candidates:
 @pytest.fixture
 def long(monkeypatch: pytest.MonkeyPatch) -> None:
     """No scoring is so quick that it needs no run."""
-    monkeypatch.setattr(scored_module, "_QUICK_HYBRIDS", 0)
+    monkeypatch.setattr(scored_module, "_QUICK_SECONDS", 0.0)
 
 
 def after_three(progress: Progress) -> None:
