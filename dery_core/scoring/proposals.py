@@ -13,11 +13,11 @@ from dery_core.search.finder import Finder
 from dery_core.search.linear import LinearScore, fit_linear
 from dery_core.search.rules import Rules
 
-# Shares of the measurements; settled on the landscapes of docs/scoring.md.
-_FIRST = 0.4
+# Shares of the measurements. Settled on the embedded landscape of docs/scoring.md; the other one tests them.
+_FIRST = 0.25
 _ROUND = 0.1
-_DRAWN = 0.2
-_LEVELS = (0.25, 0.5, 1.0)
+_DRAWN = 0.1
+_LEVELS = (0.1, 0.3, 1.0)
 # Among so many best there are enough that were not measured yet.
 _LISTED = 4
 # More make a fit slow, and hardly better.
@@ -33,7 +33,7 @@ def propose(
 ) -> dict[Choice, float]:
     """Measure `count` candidates that lead to the best ones: values by choice.
 
-    First a sample (`sampled`, two fifths of the count); then, in rounds of a tenth, what the linear model
+    First a sample (`sampled`, a quarter of the count); then, in rounds of a tenth, what the linear model
     of all measured so far holds for the best under each of `rules` (by default a grid of budgets, so that
     every place of the sliders is served), and a few at random. `measure` gets sorted choices that it
     never got before, -inf is a candidate that can't be scored. Deterministic.
@@ -54,7 +54,7 @@ def propose(
 
 
 def budget_grid(candidates: Candidates, seed: int = 0) -> list[Rules]:
-    """Budgets that a quarter, half and all of the hybrids keep, by params times by MACs."""
+    """Budgets that a tenth, three tenths and all of the hybrids keep, by params times by MACs."""
     drawn = np.array(sampled(candidates, 512, seed), np.int64)
     limits = [np.quantile(costs, _LEVELS).astype(np.int64).tolist() for costs in candidates.costs(drawn)]
     for each in limits:
@@ -110,14 +110,15 @@ def _best(
     if not np.isfinite(list(known.values())).any():
         return []
     linear = surrogate(candidates, list(known), list(known.values()), seed)
-    lists = [_listed(candidates, linear, each, _LISTED * quota) for each in rules]
+    finder = Finder(candidates, linear)
+    lists = [_listed(finder, each, _LISTED * quota) for each in rules]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*lists))
     return _new((choice for choice in turns if choice is not None), set(known), quota)
 
 
-def _listed(candidates: Candidates, linear: LinearScore, rules: Rules, top: int) -> list[Choice]:
+def _listed(finder: Finder, rules: Rules, top: int) -> list[Choice]:
     try:
-        return [found.choice for found in Finder(candidates, linear).best(rules, top)]
+        return [found.choice for found in finder.best(rules, top)]
     except DeryError:  # nothing fits
         return []
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from dery_core.data import Probe, fitted
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import Candidates
+from dery_core.scoring.closed_form import TRANSFER_IMAGES, ClosedFormCarrier
 from dery_core.scoring.naswot_carrier import NaswotCarrier
 from dery_core.scoring.official import OfficialNaswot
 from dery_core.scoring.trie import Measurer, Trie
 from dery_core.zoo import Zoo
 
-DEFAULT_SCORE = "naswot"
+DEFAULT_SCORE = "ridge-probe"
+"""Of all scores its order is the nearest to that of really trained hybrids: docs/trust.md."""
+
 SCORE_IMAGES = 64
 """Probe images that scores are measured on where their family asks for no other number."""
 
@@ -49,8 +52,6 @@ def _naswot(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Measur
 
 
 def _transfer(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Measurer:
-    from dery_core.scoring.closed_form import ClosedFormCarrier
-
     return Trie(ClosedFormCarrier(zoo, candidates, probe, seed))
 
 
@@ -65,7 +66,7 @@ FAMILIES: Mapping[str, Family] = {
     for family in (
         Family("naswot", 3, complete=10_000, measurer=_naswot),
         Family("official", 1, complete=2_500, measurer=OfficialNaswot),
-        Family("transfer", 1, complete=2_500, measurer=_transfer),
+        Family("transfer", 1, complete=10_000, measurer=_transfer, images=TRANSFER_IMAGES),
         Family("gradient", 1, complete=2_500, measurer=_gradient),
     )
 }

@@ -28,7 +28,7 @@ def assembled(embedded: Zoo, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     partition = solve_partition(table, k=4)
     priced = candidates(embedded, partition, len(load_task(TARGET_TASK).classes))
     scores = score_candidates(
-        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=48, exhaustive=0
+        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, "naswot", sample=48, exhaustive=0
     )
     return priced, scores
 
@@ -77,7 +77,7 @@ def test_free_partition_is_reassembled_with_one_block_a_set_and_a_stage(
     assert partition.weights == tuple(map(embedded.weights_key, names))
     priced = candidates(embedded, partition, len(load_task(TARGET_TASK).classes))
     scores = score_candidates(
-        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, sample=8, exhaustive=0
+        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, "naswot", sample=8, exhaustive=0
     )
     finder = Finder(priced, scores.objective)
     ends = finder.extremes(Rules())
