@@ -31,6 +31,12 @@ class Budget(Value):
             and (self.min_macs is None or macs >= self.min_macs)
         )
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits there are, by name."""
+        limits = {name: getattr(self, name) for name in ("max_params", "max_macs", "min_params", "min_macs")}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """Minima only where there are some: earlier versions had none."""
         data = super().to_dict()

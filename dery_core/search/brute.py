@@ -1,52 +1,71 @@
-"""The exhaustive search: slow, plain, and what the program is tested against."""
+"""Exhaustive answers: slow, plain, and what everything else in this room is tested against."""
 
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator
+from itertools import product
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import Candidates
-from dery_core.reassembly.value import Budget, Choice
-from dery_core.search.linear import LinearScore
-from dery_core.search.order import check_min_models, infeasible
+from dery_core.reassembly.value import Choice
+from dery_core.search.objective import MeasuredScore, Objective
+from dery_core.search.rules import Rules
 
-_MOST = 5_000_000
+_MOST = 1_000_000
 
 
 def enumerate_best(
-    candidates: Candidates, linear: LinearScore, budget: Budget, top: int = 1, min_models: int = 2
+    candidates: Candidates, objective: Objective, rules: Rules, top: int | None = None
 ) -> list[Choice]:
-    """The `top` best candidates within `budget`, best first (see `search`), by trying all.
+    """The `top` best candidates under `rules` (None: all), best first, by trying every one."""
+    found = list(_every(candidates, objective, rules))
+    return sorted(found, key=lambda each: (-_exact(each, objective), each.macs, each.params, each.choice))[
+        :top
+    ]
 
-    DeryError when none fits, or when there are too many to look at.
-    """
-    check_min_models(candidates, min_models)
+
+def enumerate_front(candidates: Candidates, objective: Objective, rules: Rules) -> list[Choice]:
+    """The Pareto front under `rules`, in order of MACs, then params, then score, by comparing all."""
+    front: list[Choice] = []
+    for each in enumerate_best(candidates, objective, rules):
+        if not any(other.params <= each.params and other.macs <= each.macs for other in front):
+            front.append(each)
+    return sorted(front, key=lambda each: (each.macs, each.params, -each.predicted))
+
+
+def _every(candidates: Candidates, objective: Objective, rules: Rules) -> Iterator[Choice]:
     if len(candidates.models) ** candidates.k > _MOST:
         raise DeryError(
             f"{len(candidates.models)} networks in {candidates.k} blocks give too many hybrids to try one "
-            "by one: use the program."
+            "by one: use the finder."
         )
-    choices = candidates.every()
-    choices = choices[candidates.allowed(choices, min_models)]
-    params, macs = candidates.costs(choices)
+    for choice in product(range(len(candidates.models)), repeat=candidates.k):
+        params, macs = candidates.cost(choice)
+        if not _keeps(candidates, choice, rules) or not rules.budget.allows(params, macs):
+            continue
+        if isinstance(objective, MeasuredScore):
+            if (score := objective.of(choice)) > float("-inf"):
+                yield Choice(choice, params, macs, score, score)
+        else:
+            yield Choice(choice, params, macs, objective.predict(choice))
 
-    def within(limit: Budget) -> NDArray[np.int64]:
-        most = np.iinfo(np.int64).max
-        fits = params <= (most if limit.max_params is None else limit.max_params)
-        return np.flatnonzero(fits & (macs <= (most if limit.max_macs is None else limit.max_macs)))
 
-    def made(index: int) -> Choice:
-        choice = tuple(choices[index].tolist())
-        return Choice(choice, int(params[index]), int(macs[index]), linear.predict(choice))
+def _exact(choice: Choice, objective: Objective) -> float:
+    if isinstance(objective, MeasuredScore):
+        return choice.predicted
+    return objective.terms.at(choice.choice)
 
-    def smallest(measure: Literal["params", "macs"], limit: Budget) -> Choice | None:
-        size, kept = (params if measure == "params" else macs), within(limit)
-        return made(kept[np.argmin(size[kept])]) if len(kept) else None
 
-    kept = within(budget)
-    if not len(kept):
-        raise infeasible(budget, min_models, smallest)
-    # lexsort's last key comes first; `choices` is in lexicographic order and the sort is stable.
-    order = np.lexsort((params[kept], macs[kept], -linear.quanta(choices[kept])))
-    return [made(index) for index in kept[order[:top]]]
+def _keeps(candidates: Candidates, choice: tuple[int, ...], rules: Rules) -> bool:
+    """Whether `choice` keeps eq. 10 and every rule but the budget."""
+    taken = {(candidates.models[i], k) for k, i in enumerate(choice)}
+    names = {name for name, _ in taken}
+    kinds = [candidates.blocks[i][k].output.kind in ("tokens", "map_last") for k, i in enumerate(choice)]
+    return (
+        sorted(candidates.sets[i][k] for k, i in enumerate(choice)) == list(range(candidates.k))
+        and rules.min_models <= len(names)
+        and (rules.max_models is None or len(names) <= rules.max_models)
+        and not names & set(rules.forbidden_models)
+        and names >= set(rules.required_models)
+        and not taken & set(rules.forbidden_blocks)
+        and taken >= set(rules.required_blocks)
+        and not (rules.cnn_first and kinds != sorted(kinds))
+    )

@@ -1,5 +1,6 @@
 """`Table`: candidates listed one by one with costs and scores, so that every question is a look-up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from dery_core.reassembly.terms import Choices
 from dery_core.reassembly.value import Budget
+from dery_core.search.dominance import nondominated
 from dery_core.search.rules import within
 
 
@@ -30,6 +32,17 @@ class Table:
         order = np.lexsort((*choices.T[::-1], params, macs, -score))
         return cls(choices[order], params[order], macs[order], score[order])
 
+    @classmethod
+    def joined(cls, parts: Sequence["Table"]) -> "Table":
+        """All of `parts`, in order, what stands in several of them once."""
+        choices = np.concatenate([part.choices for part in parts])
+        first = np.unique(choices, axis=0, return_index=True)[1]
+        costs = (
+            np.concatenate(column)
+            for column in zip(*((p.params, p.macs, p.score) for p in parts), strict=True)
+        )
+        return cls.of(choices[first], *(column[first] for column in costs))
+
     def __len__(self) -> int:
         return len(self.score)
 
@@ -40,10 +53,28 @@ class Table:
         """Indices of the candidates that `budget` allows, best first."""
         return np.flatnonzero(within(budget, self.params, self.macs))
 
+    def best(self, budget: Budget, top: int) -> "Table":
+        """The `top` best that `budget` allows."""
+        return self[self.within(budget)[:top]]
+
+    def front(self, budget: Budget) -> "Table":
+        """What `budget` allows and no other that it allows beats."""
+        kept = self[self.within(budget)]
+        return kept[nondominated(np.stack([-kept.score, kept.macs, kept.params]))]
+
+    def cheapest(self, budget: Budget, limit: str, above: float) -> int | None:
+        """The tightest value of `limit` at which a candidate within `budget` scores more than `above`."""
+        kept = self.within(budget)
+        kept = kept[self.score[kept] > above]
+        if not len(kept):
+            return None
+        value = (self.params if limit.endswith("params") else self.macs)[kept]
+        return int(value.min() if limit.startswith("max") else value.max())
+
     def least_excess(self, budget: Budget) -> Fraction:
-        """The smallest share by which every limit must give way for some candidate to fit."""
-        worst = np.argmin(np.max(_excess(budget, self.params, self.macs), axis=0))
-        return excess(budget, int(self.params[worst]), int(self.macs[worst]))
+        """The smallest share by which limits must give way for some candidate to fit."""
+        nearest = np.argmin(np.max(_excess(budget, self.params, self.macs), axis=0))
+        return excess(budget, int(self.params[nearest]), int(self.macs[nearest]))
 
 
 def excess(budget: Budget, params: int, macs: int) -> Fraction:
@@ -103,16 +134,3 @@ def containing(budget: Budget, params: int, macs: int) -> Budget:
         least(budget.min_params, params),
         least(budget.min_macs, macs),
     )
-
-
-def nondominated(params: NDArray, macs: NDArray, score: NDArray) -> NDArray[np.int64]:
-    """Indices, ascending, of the points that no other beats: score at least, params and MACs at most.
-
-    (S,) each, best first as in `Table`; of equal points the first stands.
-    """
-    kept: list[int] = []
-    for i in range(len(score)):
-        before = np.array(kept, np.int64)
-        if not ((params[before] <= params[i]) & (macs[before] <= macs[i])).any():
-            kept.append(i)
-    return np.array(kept, np.int64)
