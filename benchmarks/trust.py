@@ -15,6 +15,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy loads its BLAS
 
@@ -34,7 +35,7 @@ from dery_core.scoring import SCORES, sampled
 from dery_core.scoring.trie import Values
 from dery_core.scoring.trust import BASELINES, TRAININGS, VALUES
 from dery_core.similarity import similarity_table
-from dery_core.training import Protocol, RunSpec
+from dery_core.training import DEFAULT_START, Protocol, Start
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, ZooModel, embedded_zoo
 
@@ -72,42 +73,58 @@ def subjects(zoo: Zoo, options: Candidates, hybrids: int = HYBRIDS) -> list[Subj
     ]
 
 
-def runs(zoo: Zoo, chosen: list[Subject]) -> list[tuple[str, RunSpec]]:
-    """Every training by "protocol/epochs/seed/subject", the first seed of all before the second of any."""
+class Training(NamedTuple):
+    """One training of a subject."""
+
+    subject: Subject
+    protocol: Protocol
+    seed: int
+    start: Start
+
+    @property
+    def key(self) -> str:
+        """How it is called in the file that keeps its figures."""
+        path = f"{self.protocol}/{EPOCHS}/{self.seed}/{self.subject.name}"
+        return path if self.start == DEFAULT_START else f"{self.start}/{path}"
+
+
+def trainings(chosen: list[Subject]) -> list[Training]:
+    """Everything to train, the first seed of all before the second of any; and, to see whether the start
+    favours a score that fits seams in the same way, every second hybrid once from random seams."""
+    hybrids = [subject for subject in chosen if isinstance(subject.what, HybridSpec)]
     return [
-        (
-            f"{protocol}/{EPOCHS}/{seed}/{subject.name}",
-            fine_tune(subject.what, zoo, TARGET_TASK, protocol, EPOCHS, seed),
-        )
-        for seed in SEEDS
-        for protocol in PROTOCOLS
-        for subject in chosen
+        *(
+            Training(subject, p, seed, DEFAULT_START)
+            for seed in SEEDS
+            for p in PROTOCOLS
+            for subject in chosen
+        ),
+        *(Training(subject, p, SEEDS[0], "random") for p in PROTOCOLS for subject in hybrids[::2]),
     ]
 
 
-def training_rows(options: Candidates, chosen: list[Subject], known: dict[str, Result]) -> list[Result]:
-    """A row for every training that there is, in the order of `runs`."""
+def training_rows(options: Candidates, wanted: list[Training], known: dict[str, Result]) -> list[Result]:
+    """A row for every training that there is."""
     rows = []
-    for subject in chosen:
-        for protocol in PROTOCOLS:
-            for seed in SEEDS:
-                result = known.get(f"{protocol}/{EPOCHS}/{seed}/{subject.name}", {})
-                if "top1" not in result:
-                    continue
-                rows.append(
-                    {
-                        "subject": subject.name,
-                        "kind": "hybrid" if isinstance(subject.what, HybridSpec) else "member",
-                        "blocks": " ".join(_block(f.block) for f in options.facts(subject.choice)),
-                        "params": result["params"],
-                        "macs": result["macs"],
-                        "protocol": protocol,
-                        "epochs": EPOCHS,
-                        "seed": seed,
-                        "top1_before": result["curve"][0],
-                        "top1": result["top1"],
-                    }
-                )
+    for training in wanted:
+        result = known.get(training.key, {})
+        if "top1" in result:
+            subject = training.subject
+            rows.append(
+                {
+                    "subject": subject.name,
+                    "kind": "hybrid" if isinstance(subject.what, HybridSpec) else "member",
+                    "blocks": " ".join(_block(f.block) for f in options.facts(subject.choice)),
+                    "params": result["params"],
+                    "macs": result["macs"],
+                    "protocol": training.protocol,
+                    "start": result["start"],
+                    "epochs": EPOCHS,
+                    "seed": training.seed,
+                    "top1_before": result["curve"][0],
+                    "top1": result["top1"],
+                }
+            )
     return rows
 
 
@@ -149,9 +166,13 @@ def main() -> int:
     with TerminalProgress() as report:
         options = cut(zoo, workspace, report)
         chosen = subjects(zoo, options)
-        wanted = [] if arguments.scores else runs(zoo, chosen)
-        known = train_all(wanted, state, arguments.workers, report).results
-        write_rows(TRAININGS, training_rows(options, chosen, known))
+        wanted = trainings(chosen)
+        runs = [
+            (t.key, fine_tune(t.subject.what, zoo, TARGET_TASK, t.protocol, EPOCHS, t.seed, t.start))
+            for t in wanted
+        ]
+        known = train_all([] if arguments.scores else runs, state, arguments.workers, report).results
+        write_rows(TRAININGS, training_rows(options, wanted, known))
         write_rows(VALUES, score_rows(zoo, options, chosen, workspace.scores, report))
     write_text(DOCUMENT, document(EPOCHS))
     print(DOCUMENT)

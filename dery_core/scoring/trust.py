@@ -63,10 +63,12 @@ class Trained:
 
 
 @lru_cache
-def trained(protocol: Protocol = "full", members: bool = False) -> Trained:
-    """What was trained under a protocol: hybrids, and the zoo's members too where asked."""
-    wanted = ("hybrid", "member") if members else ("hybrid",)
-    rows = [row for row in _rows(TRAININGS) if row["protocol"] == protocol and row["kind"] in wanted]
+def trained(protocol: Protocol = "full", members: bool = False, start: str = "closed-form") -> Trained:
+    """What was trained under a protocol from a start of its new layers: hybrids, and the zoo's members too
+    where asked. Few were trained from a random start."""
+    kinds = ("hybrid", "member") if members else ("hybrid",)
+    wanted = [(protocol, start, kind) for kind in kinds]
+    rows = [row for row in _rows(TRAININGS) if (row["protocol"], row["start"], row["kind"]) in wanted]
     names = tuple(dict.fromkeys(row["subject"] for row in rows))
     seeds = sorted({row["seed"] for row in rows})
     top1 = np.full((len(names), len(seeds)), np.nan)
