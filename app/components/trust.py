@@ -9,10 +9,13 @@ import streamlit as st
 from app import steps
 from dery_core.data import TARGET_TASK
 from dery_core.scoring import SCORES
-from dery_core.scoring.trust import Protocol, Trust, rivals_sentence, trust_of, trust_table
+from dery_core.scoring.trust import Protocol, Trust, rivals_sentence, trained, trust_of, trust_table
 from dery_core.zoo import Zoo, embedded_zoo
 
 PROTOCOLS: dict[Protocol, str] = {"frozen": "seams and head tuned", "full": "everything tuned"}
+
+# The family of scores that fit seams and head in closed form, where trainings start too.
+FITTED = "transfer"
 
 # Kendall's tau from which a ranking is called so.
 _STRENGTHS = ((0.6, "strongly"), (0.4, "fairly well"), (0.2, "weakly"), (0.0, "hardly at all"))
@@ -27,7 +30,7 @@ def trust_badge(score: str) -> None:
             return
         st.html(badge(found, {trust.protocol: rivals_sentence(score, trust.protocol) for trust in found}))
         zoo = steps.zoo()
-        st.caption(spoken_origin(found, zoo, steps.members(zoo), steps.TARGET_TASK))
+        st.caption(spoken_origin(found, _seeds(), zoo, steps.members(zoo), steps.TARGET_TASK))
 
 
 def trust_table_view(score: str = "") -> None:
@@ -52,13 +55,15 @@ def spoken_rank(trust: Trust) -> str:
     return f"{_strength(trust)}: τ {_number(trust.tau)}, {_number(trust.low)} to {_number(trust.high)}"
 
 
-def spoken_origin(found: Sequence[Trust], zoo: Zoo, chosen: Sequence[str], task: str) -> str:
+def spoken_origin(found: Sequence[Trust], seeds: int, zoo: Zoo, chosen: Sequence[str], task: str) -> str:
     """On what it was measured, and that other networks or another task may differ."""
     count = max(trust.count for trust in found)
     said = (
         f"Measured on {count} hybrids of the networks that come with DeRy Studio, trained on {TARGET_TASK} "
-        "with several seeds."
+        f"with {seeds} {'seed' if seeds == 1 else 'seeds'}."
     )
+    if any(SCORES[trust.score].family == FITTED for trust in found):
+        said += " They started from the same closed-form seams that this score looks at: it saw the start of the race."
     others = [name for name in chosen if (name, zoo.model(name).sha256) not in _embedded()]
     if others:
         return f"{said} With other networks, such as {others[0]}, it may be better or worse."
@@ -74,15 +79,16 @@ def badge(found: Sequence[Trust], rivals: Mapping[Protocol, str]) -> str:
         better = escape(rivals.get(trust.protocol, ""))
         told = f'<span class="rivals">⚠ {better}</span>' if better else ""
         lines.append(
-            f'<div class="line" data-protocol="{trust.protocol}"><span>{PROTOCOLS[trust.protocol]}</span>'
-            f"{bar(trust)}<span>ranks trained hybrids <b>{spoken_rank(trust)}</b></span>{told}</div>"
+            f'<div class="line" data-protocol="{trust.protocol}">{bar(trust)}'
+            f"<span>{_capital(PROTOCOLS[trust.protocol])}: ranks hybrids <b>{spoken_rank(trust)}</b></span>"
+            f"{told}</div>"
         )
     return f'<div class="dery-trust">{"".join(lines)}</div>'
 
 
 def table_html(table: Sequence[Trust], title: str, score: str = "") -> str:
     """HTML: one line a score, best first."""
-    lines = [f'<div class="head"><b>{title[0].upper()}{title[1:]}</b></div>']
+    lines = [f'<div class="head"><b>{_capital(title)}</b></div>']
     for trust in table:
         own = " own" if trust.score == score else ""
         about = SCORES[trust.score]
@@ -110,10 +116,18 @@ def bar(trust: Trust) -> str:
 
 def _strength(trust: Trust) -> str:
     if trust.low <= 0 <= trust.high:
-        return "no better than chance, as far as can be told"
+        return "perhaps no better than chance"
     if trust.tau < 0:
         return "the wrong way round"
     return next(word for least, word in _STRENGTHS if trust.tau >= least)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _seeds() -> int:
+    return max(trained(protocol).top1.shape[1] for protocol in PROTOCOLS)
 
 
 @lru_cache

@@ -20,7 +20,7 @@ def trust(tau: float, low: float, high: float, score: str = "naswot") -> Trust:
     [
         (trust(0.31, 0.12, 0.48), "weakly: τ 0.31, 0.12 to 0.48"),
         (trust(0.72, 0.6, 0.8), "strongly: τ 0.72, 0.60 to 0.80"),
-        (trust(0.3, -0.02, 0.5), "no better than chance, as far as can be told: τ 0.30, −0.02 to 0.50"),
+        (trust(0.3, -0.02, 0.5), "perhaps no better than chance: τ 0.30, −0.02 to 0.50"),
         (trust(-0.4, -0.6, -0.2), "the wrong way round: τ −0.40, −0.60 to −0.20"),
         (trust(0.1, 0.02, 0.2), "hardly at all: τ 0.10, 0.02 to 0.20"),
     ],
@@ -50,10 +50,20 @@ def test_both_ways_of_tuning_have_a_line_and_what_ranks_better_stands_there() ->
     assert html.count("⚠") == 1
 
 
+def test_a_score_that_looks_at_the_seams_that_trainings_start_from_says_so() -> None:
+    zoo = embedded_zoo()
+    for score, said in (("ridge-probe", True), ("macs", False)):
+        told = spoken_origin([trust(0.3, 0.1, 0.5, score)], 1, zoo, (), TARGET_TASK)
+        assert ("start of the race" in told) is said
+        assert "with 1 seed." in told
+
+
 def test_of_other_networks_or_another_task_nothing_is_claimed() -> None:
     zoo, found = embedded_zoo(), [trust(0.3, 0.1, 0.5)]
     name = zoo.names[0]
-    assert "better or worse" not in spoken_origin(found, zoo, (name,), TARGET_TASK)
-    assert "On flowers it may be better or worse" in spoken_origin(found, zoo, (name,), "flowers")
+    assert "better or worse" not in spoken_origin(found, 3, zoo, (name,), TARGET_TASK)
+    assert "On flowers it may be better or worse" in spoken_origin(found, 3, zoo, (name,), "flowers")
     other = replace(zoo, models=(replace(zoo.models[0], sha256="f" * 64),))
-    assert f"such as {name}, it may be better or worse" in spoken_origin(found, other, (name,), TARGET_TASK)
+    assert f"such as {name}, it may be better or worse" in spoken_origin(
+        found, 3, other, (name,), TARGET_TASK
+    )
