@@ -63,7 +63,9 @@ def spoken_origin(found: Sequence[Trust], seeds: int, zoo: Zoo, chosen: Sequence
         f"with {seeds} {'seed' if seeds == 1 else 'seeds'}."
     )
     if any(SCORES[trust.score].family == FITTED for trust in found):
-        said += " They started from the same closed-form seams that this score looks at: it saw the start of the race."
+        said += (
+            " They started from the closed-form seams that this score looks at: it saw how the race began."
+        )
     others = [name for name in chosen if (name, zoo.model(name).sha256) not in _embedded()]
     if others:
         return f"{said} With other networks, such as {others[0]}, it may be better or worse."
