@@ -64,7 +64,7 @@ def spoken_origin(found: Sequence[Trust], seeds: int, zoo: Zoo, chosen: Sequence
     )
     if any(SCORES[trust.score].family == FITTED for trust in found):
         said += (
-            " They started from the closed-form seams that this score looks at: it saw how the race began."
+            " They started from the closed-form seams that this score looks at: it saw the race begin."
         )
     others = [name for name in chosen if (name, zoo.model(name).sha256) not in _embedded()]
     if others:

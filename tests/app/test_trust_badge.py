@@ -54,7 +54,7 @@ def test_a_score_that_looks_at_the_seams_that_trainings_start_from_says_so() -> 
     zoo = embedded_zoo()
     for score, said in (("ridge-probe", True), ("macs", False)):
         told = spoken_origin([trust(0.3, 0.1, 0.5, score)], 1, zoo, (), TARGET_TASK)
-        assert ("how the race began" in told) is said
+        assert ("the race begin" in told) is said
         assert "with 1 seed." in told
 
 
