@@ -12,8 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dery_core.data import ImageSet, Probe, load_task, preprocess
-from dery_core.data.probe import fitted
+from dery_core.data import Probe, fitted, preprocess, probe_batch
 from dery_core.modules import received
 from dery_core.reassembly.candidates import Candidates
 from dery_core.reassembly.closed_form import Feed, by_content, fit_seam, own_features
@@ -27,12 +26,11 @@ from dery_core.zoo import Layout, Zoo, ZooModel
 from dery_core.zoo.architecture import timm_config
 from dery_core.zoo.zoo import is_pretrained, pretrained_name
 
-METHOD = "transfer 1"
 NAMES = ("logme", "leep", "nce", "h-score", "ridge-probe")
 BATCH_SIZE = 64
 
-TRANSFER_IMAGES = 512
-"""Labelled training images that the seams are fitted on and the scores read, unless there are fewer."""
+TRANSFER_IMAGES = 256
+"""Labelled training images that the seams are fitted on and the scores read, by default."""
 
 _IMAGES_PER_CLASS = 8
 """At least as many are taken for a task of many classes."""
@@ -44,15 +42,9 @@ OWN_BYTES = 1 << 29
 """Largest size of all that is kept of what networks hold at their own cuts."""
 
 
-def transfer_probe(probe: Probe) -> Probe:
-    """The probe with as many images as these scores need, of those its task has to train on."""
-    wanted = max(TRANSFER_IMAGES, _IMAGES_PER_CLASS * len(load_task(probe.task).classes))
-    return fitted(replace(probe, count=wanted))
-
-
 class ClosedFormCarrier:
-    """Carries what the blocks behind fitted seams give for `images` (the scores don't depend on their
-    order). A state is None once it holds values that aren't finite; such hybrids have no score.
+    """Carries what the blocks behind fitted seams give for the probe's images, and for more where its
+    task has many classes. A state is None once it holds values that aren't finite: no score then.
 
     LEEP and NCE need a classifier of the source task. It is the last block's own: a hybrid's last block
     ends where that of its network does, so the network's own head fits behind it and says which of its
@@ -60,7 +52,9 @@ class ClosedFormCarrier:
     that doesn't end its network.
     """
 
-    def __init__(self, zoo: Zoo, candidates: Candidates, images: ImageSet, seed: int = 0) -> None:
+    def __init__(self, zoo: Zoo, candidates: Candidates, probe: Probe, seed: int = 0) -> None:
+        least = _IMAGES_PER_CLASS * candidates.num_classes
+        images = probe_batch(fitted(replace(probe, count=max(probe.count, least))))
         check_labels(images.labels, candidates.num_classes)
         order = by_content(images.images, images.labels)
         self._labels = images.labels[order]

@@ -8,6 +8,7 @@ from dery_core.data import Probe, fitted
 from dery_core.errors import DeryError
 from dery_core.reassembly.candidates import Candidates
 from dery_core.scoring.closed_form import TRANSFER_IMAGES, ClosedFormCarrier
+from dery_core.scoring.gradient import GradientMeasure
 from dery_core.scoring.naswot_carrier import NaswotCarrier
 from dery_core.scoring.official import OfficialNaswot
 from dery_core.scoring.trie import Measurer, Trie
@@ -55,19 +56,13 @@ def _transfer(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Meas
     return Trie(ClosedFormCarrier(zoo, candidates, probe, seed))
 
 
-def _gradient(zoo: Zoo, candidates: Candidates, probe: Probe, seed: int) -> Measurer:
-    from dery_core.scoring.gradient import GradientMeasure
-
-    return GradientMeasure(zoo, candidates, probe, seed)
-
-
 FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
         Family("naswot", 3, complete=10_000, measurer=_naswot),
         Family("official", 1, complete=2_500, measurer=OfficialNaswot),
-        Family("transfer", 1, complete=10_000, measurer=_transfer, images=TRANSFER_IMAGES),
-        Family("gradient", 1, complete=2_500, measurer=_gradient),
+        Family("transfer", 2, complete=10_000, measurer=_transfer, images=TRANSFER_IMAGES),
+        Family("gradient", 1, complete=2_500, measurer=GradientMeasure),
     )
 }
 """Families that are measured; "cost" is not, it is known from the candidates' prices."""

@@ -7,7 +7,6 @@ Each score takes what a network gives for n labelled images and is higher where 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.covariance import ledoit_wolf
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.least_squares import NotFinite
@@ -20,6 +19,9 @@ _TOLERANCE = 1e-5
 _FLOOR = 1e-12
 """Smallest share of a target's square that a fit may leave: features that separate the images perfectly
 would have infinite evidence."""
+
+_SMALLEST = 1e-3
+"""Smallest variance of a direction that counts in the H-score, relative to the largest."""
 
 
 def log_me(features: Floats, labels: Labels) -> float:
@@ -63,20 +65,17 @@ def h_score(features: Floats, labels: Labels) -> float:
     """H-score: tr(cov(f)⁻¹ cov(E[f | y])), from 0 to one less than the classes (Bao et al., ICIP 2019,
     eq. 3).
 
-    `features` (n, d), `labels` (n,). The covariance is shrunk towards a multiple of the identity by
-    the rule of Ledoit and Wolf, and that of the class means by the same factor (Ibrahim et al., 2021):
-    as it is it can't be inverted where a head's LayerNorm has made the features' sum 0, or d ≥ n.
+    `features` (n, d), `labels` (n,). The inverse is taken on the directions with at least a thousandth of
+    the largest one's variance: in the others a few images look separable by chance.
     """
     _check(features, labels)
-    centred = features - features.mean(axis=0)
-    covariance, shrinkage = ledoit_wolf(centred, assume_centered=True)
-    if not covariance.any():
-        return 0.0
     targets = _one_hot(labels)
-    counts = targets.sum(axis=0)
-    means = (targets.T @ centred) / counts[:, None]
-    between = (means.T * counts) @ means / len(labels)
-    return float((1 - shrinkage) * np.trace(np.linalg.solve(covariance, between)))
+    left, squares, _ = thin_svd(features - features.mean(axis=0))
+    if not len(squares):
+        return 0.0
+    # along these the features' covariance is the identity, times 1 / n
+    whitened = left[:, squares >= _SMALLEST * squares.max()]
+    return float((np.square(targets.T @ whitened).sum(axis=1) / targets.sum(axis=0)).sum())
 
 
 def leep(logits: Floats, labels: Labels) -> float:
