@@ -100,7 +100,9 @@ def board(zoo: Zoo, alive: bool) -> None:
             return
         st.subheader("Runs")
         if state.get("run") not in set(runs["id"]):
-            st.session_state["run"] = runs["id"].iloc[0]
+            # What people come for is how a training goes.
+            trainings = runs[runs["kind"] == "training"]
+            st.session_state["run"] = (runs if trainings.empty else trainings)["id"].iloc[0]
         run_list(runs)
         state.publish()
         chosen = runs[runs["id"] == state.get("run")].iloc[0]
