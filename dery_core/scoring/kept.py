@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dery_core.errors import DeryError
 from dery_core.files import locked
 from dery_core.scoring.trie import Measurer, Values
 from dery_core.values import Value
@@ -17,8 +18,12 @@ _SAVE_EVERY = 5.0
 class _File(Value):
     """`values[name][s]` is a score of `choices[s]`, None where the hybrid can't be scored."""
 
-    choices: tuple[Choice, ...] = ()
-    values: dict[str, tuple[float | None, ...]] | None = None
+    choices: tuple[Choice, ...]
+    values: dict[str, tuple[float | None, ...]]
+
+    def __post_init__(self) -> None:
+        if any(len(column) != len(self.choices) for column in self.values.values()):
+            raise DeryError("there isn't one value for every choice; delete the file to measure anew.")
 
 
 class Kept:
@@ -57,10 +62,9 @@ class Kept:
         if not self._path.exists():
             return {}
         file = _File.load(self._path)
-        columns = file.values or {}
-        rows = zip(*columns.values(), strict=True)
+        rows = zip(*file.values.values(), strict=True)
         return {
-            choice: dict(zip(columns, row, strict=True))
+            choice: dict(zip(file.values, row, strict=True))
             for choice, row in zip(file.choices, rows, strict=True)
         }
 

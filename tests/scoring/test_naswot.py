@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dery_core.scoring import Naswot, naswot
-from dery_core.scoring.naswot import run_with_codes
+from dery_core.scoring.naswot import log_det, normalised_score, run_with_codes
 
 
 def batch(count: int = 6) -> Tensor:
@@ -123,6 +123,21 @@ def test_fewer_units_than_images_can_tell_apart_is_minus_infinity() -> None:
     # Two units tell at most four images apart, and the kernel's rank is at most three.
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 2), nn.ReLU())
     assert naswot(module, batch()).score == float("-inf")
+
+
+def test_normalised_scores_do_not_grow_with_the_units() -> None:
+    module = network(nn.ReLU()).eval()
+    _, codes = run_with_codes(module, batch())
+    share = codes.kernel.numpy() / codes.units
+    assert normalised_score([codes]) == pytest.approx(np.linalg.slogdet(share)[1], abs=1e-9)
+    twice = codes + codes
+    assert normalised_score([twice]) == pytest.approx(normalised_score([codes]), abs=1e-9)
+    assert log_det(twice) == pytest.approx(log_det(codes) + 6 * np.log(2), abs=1e-9)
+
+
+def test_normalised_score_of_no_units_is_minus_infinity() -> None:
+    _, codes = run_with_codes(nn.Conv2d(3, 4, 3), batch())
+    assert normalised_score([codes]) == float("-inf")
 
 
 def test_codes_longer_than_one_chunk_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
