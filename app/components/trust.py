@@ -1,6 +1,6 @@
 """How far a score can be trusted: its order against that of hybrids which were really trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 
@@ -18,19 +18,20 @@ PROTOCOLS: dict[Protocol, str] = {"frozen": "seams and head tuned", "full": "eve
 FITTED = "transfer"
 
 # Kendall's tau from which a ranking is called so.
-_STRENGTHS = ((0.6, "strongly"), (0.4, "fairly well"), (0.2, "weakly"), (0.0, "hardly at all"))
+_STRENGTHS = ((0.6, "strongly"), (0.4, "fairly"), (0.2, "weakly"), (0.0, "hardly"))
 
 
 def trust_badge(score: str) -> None:
-    """Beside a score: a bar for each way of tuning, in words, and what ranks better."""
+    """Beside a score: a bar for each way of tuning, and what ranks better; more when it is pointed at."""
     found = [trust for protocol in PROTOCOLS if (trust := trust_of(score, protocol)) is not None]
     with st.container(key="trust"):
         if not found:
             st.caption(f"How far {SCORES[score].title} can be trusted has not been measured.")
             return
-        st.html(badge(found, {trust.protocol: rivals_sentence(score, trust.protocol) for trust in found}))
+        rivals = (rivals_sentence(score, trust.protocol) for trust in found)
         zoo = steps.zoo()
-        st.caption(spoken_origin(found, _seeds(), zoo, steps.members(zoo), steps.TARGET_TASK))
+        origin = spoken_origin(found, _seeds(), zoo, steps.members(zoo), steps.TARGET_TASK)
+        st.html(badge(found, next(filter(None, rivals), ""), origin))
 
 
 def trust_table_view(score: str = "") -> None:
@@ -48,6 +49,10 @@ def trust_table_view(score: str = "") -> None:
             "−1 the reverse. The line is the 95 % interval over resampled hybrids: where two lines overlap "
             "much, don't call one score better than the other."
         )
+        found = [trust for table in tables.values() for trust in table if trust.score == score]
+        if found:
+            zoo = steps.zoo()
+            st.caption(spoken_origin(found, _seeds(), zoo, steps.members(zoo), steps.TARGET_TASK))
 
 
 def spoken_rank(trust: Trust) -> str:
@@ -63,9 +68,7 @@ def spoken_origin(found: Sequence[Trust], seeds: int, zoo: Zoo, chosen: Sequence
         f"with {seeds} {'seed' if seeds == 1 else 'seeds'}."
     )
     if any(SCORES[trust.score].family == FITTED for trust in found):
-        said += (
-            " They started from the closed-form seams that this score looks at: it saw the race begin."
-        )
+        said += " They started from the closed-form seams that this score looks at: it saw the race begin."
     others = [name for name in chosen if (name, zoo.model(name).sha256) not in _embedded()]
     if others:
         return f"{said} With other networks, such as {others[0]}, it may be better or worse."
@@ -74,18 +77,18 @@ def spoken_origin(found: Sequence[Trust], seeds: int, zoo: Zoo, chosen: Sequence
     return said
 
 
-def badge(found: Sequence[Trust], rivals: Mapping[Protocol, str]) -> str:
-    """HTML: one line a way of tuning, and below it what is said of plain costs that rank better."""
-    lines = []
-    for trust in found:
-        better = escape(rivals.get(trust.protocol, ""))
-        told = f'<span class="rivals">⚠ {better}</span>' if better else ""
-        lines.append(
-            f'<div class="line" data-protocol="{trust.protocol}">{bar(trust)}'
-            f"<span>{_capital(PROTOCOLS[trust.protocol])}: ranks hybrids <b>{spoken_rank(trust)}</b></span>"
-            f"{told}</div>"
-        )
-    return f'<div class="dery-trust">{"".join(lines)}</div>'
+def badge(found: Sequence[Trust], rivals: str, origin: str) -> str:
+    """HTML: one line a way of tuning; `rivals` says which plain costs rank better, `origin` is told when
+    it is pointed at."""
+    lines = "".join(
+        f'<div class="line" data-protocol="{trust.protocol}" '
+        f'title="ranks trained hybrids {spoken_rank(trust)}">'
+        f"<span>{_capital(PROTOCOLS[trust.protocol])}</span>{bar(trust)}"
+        f"<span>{_strength(trust)}, <b>τ {_number(trust.tau)}</b></span></div>"
+        for trust in found
+    )
+    told = f'<div class="rivals">⚠ {escape(rivals)}</div>' if rivals else ""
+    return f'<div class="dery-trust badge" title="{escape(origin)}">{lines}{told}</div>'
 
 
 def table_html(table: Sequence[Trust], title: str, score: str = "") -> str:
@@ -118,9 +121,9 @@ def bar(trust: Trust) -> str:
 
 def _strength(trust: Trust) -> str:
     if trust.low <= 0 <= trust.high:
-        return "perhaps no better than chance"
+        return "perhaps by chance"
     if trust.tau < 0:
-        return "the wrong way round"
+        return "wrong way round"
     return next(word for least, word in _STRENGTHS if trust.tau >= least)
 
 
@@ -138,4 +141,5 @@ def _embedded() -> frozenset[tuple[str, str]]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    # Rounded first, so that there is no −0.00.
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
