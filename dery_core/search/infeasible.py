@@ -5,29 +5,31 @@ from dataclasses import replace
 
 from dery_core.errors import DeryError
 from dery_core.reassembly.value import Budget
-from dery_core.search.rules import Rules
+from dery_core.search.rules import Rules, networks
 
 _NO_RULES = Rules(min_models=1)
 
 
 def too_small(rules: Rules, params: int, macs: int) -> DeryError:
     """No hybrid within the budget: the nearest there is has `params` and `macs`."""
-    budget, asked, given = rules.budget, [], []
-    for which, least, most, value in (
+    budget, asked, more, less = rules.budget, [], [], []
+    for unit, least, most, value in (
         ("params", budget.min_params, budget.max_params, params),
         ("MACs", budget.min_macs, budget.max_macs, macs),
     ):
-        if most is not None:
-            asked.append(f"at most {most:,} {which}")
-            if value > most:
-                given.append(f"allow {value:,} {which}")
-        if least is not None:
-            asked.append(f"at least {least:,} {which}")
-            if value < least:
-                given.append(f"ask for no more than {value:,} {which}")
+        limits = [f"at least {least:,}"] if least is not None else []
+        limits += [f"at most {most:,}"] if most is not None else []
+        if limits:
+            asked.append(f"{' and '.join(limits)} {unit}")
+        if most is not None and value > most:
+            more.append(f"{value:,} {unit}")
+        if least is not None and value < least:
+            less.append(f"{value:,} {unit}")
+    advice = [f"allow {' and '.join(more)}"] if more else []
+    advice += [f"ask for no more than {' and '.join(less)}"] if less else []
     return DeryError(
-        f"no {_hybrid(rules)} has {' and '.join(asked)}: the nearest has {params:,} params and "
-        f"{macs:,} MACs; {' and '.join(given)}."
+        f"no {_hybrid(rules)} has {', and '.join(asked)}: the nearest has {params:,} params and "
+        f"{macs:,} MACs; {' and '.join(advice)}."
     )
 
 
@@ -58,7 +60,9 @@ def too_strict(rules: Rules, possible: Callable[[Rules], bool]) -> DeryError:
 
 
 def _hybrid(rules: Rules) -> str:
-    said = [f"at least {rules.min_models} networks"] if rules.min_models > 1 else []
-    if rules.max_models is not None:
-        said.append(f"at most {rules.max_models} networks")
-    return f"hybrid of {' and '.join(said)}" if said else "hybrid"
+    least, most = rules.min_models, rules.max_models
+    if most is None:
+        return f"hybrid of at least {networks(least)}" if least > 1 else "hybrid"
+    if least == most:
+        return f"hybrid of {networks(most)}"
+    return f"hybrid of {least} to {networks(most)}"

@@ -167,35 +167,41 @@ def _check_contradictions(candidates: Candidates, rules: Rules) -> None:
     _check_budget(rules.budget)
     if rules.min_models < 1 or (rules.max_models is not None and rules.max_models < 1):
         raise DeryError("a hybrid takes blocks of at least 1 network: ask for 1 or more.")
-    most = min(k, n - len(set(rules.forbidden_models)))
+    left = n - len(set(rules.forbidden_models))
+    if not left:
+        raise DeryError("every network is forbidden: allow at least one.")
+    most = min(k, left)
     if rules.min_models > most:
         raise DeryError(
-            f"a hybrid of at least {rules.min_models} networks is impossible with "
-            f"{n - len(set(rules.forbidden_models))} networks cut into {k} blocks: ask for at most {most}."
+            f"a hybrid of at least {networks(rules.min_models)} is impossible with {networks(left)} "
+            f"cut into {k} blocks: ask for at most {most}."
         )
     if rules.max_models is not None and rules.max_models < rules.min_models:
         raise DeryError(
-            f"at least {rules.min_models} and at most {rules.max_models} networks contradict each other: "
+            f"at least {rules.min_models} and at most {networks(rules.max_models)} contradict each other: "
             "raise the most or lower the least."
         )
     _refuse(set(rules.forbidden_models) & set(rules.required_models))
     _refuse(set(rules.forbidden_models) & {name for name, _ in rules.required_blocks})
     for name, stage in sorted(set(rules.forbidden_blocks) & set(rules.required_blocks)):
         raise DeryError(f"stage {stage + 1} of {name} is both required and forbidden: drop one of the two.")
-    by_stage = dict(rules.required_blocks[::-1])
     filled = {stage: name for name, stage in rules.required_blocks[::-1]}
     for name, stage in rules.required_blocks:
         if filled[stage] != name:
             raise DeryError(
                 f"stage {stage + 1} can't be both {filled[stage]}'s and {name}'s: require one of them."
             )
-    wanted = set(rules.required_models) | set(by_stage)
+    wanted = set(rules.required_models) | {name for name, _ in rules.required_blocks}
     most = k if rules.max_models is None else min(k, rules.max_models)
     if len(wanted) > most:
         raise DeryError(
-            f"{len(wanted)} networks are required, but a hybrid may take blocks of at most {most}: "
+            f"{networks(len(wanted))} are required, but a hybrid may take blocks of at most {most}: "
             "require fewer networks or allow more."
         )
+
+
+def networks(count: int) -> str:
+    return "1 network" if count == 1 else f"{count} networks"
 
 
 def _refuse(models: Iterable[str]) -> None:
