@@ -63,15 +63,7 @@ need no seams, so this also asks whether a score knows what a seam costs:
 
 {with_members}
 
-## Does the start favour the scores that fit seams?
-
-The ridge probe, LogME, LEEP, NCE and the H-score look at hybrids whose seams are fitted in closed form, and
-every training above starts from such a fit. So {started} of the hybrids were trained once more from random
-seams and head, with seed 0 alone, and every score is set against both, over these same hybrids:
-
-{starts}
-
-## What this doesn't say
+{starts}## What this doesn't say
 
 - One zoo of small networks, one task: of other zoos and of ImageNet it says nothing. The paper shows that
   NASWOT ranks whole pre-trained networks (figure 6); on hybrids it gives no τ.
@@ -79,6 +71,16 @@ seams and head, with seed 0 alone, and every score is set against both, over the
   have been others is not in them.
 - τ asks for the order of all hybrids, small and large together. Within a tight budget they differ less in
   size, and a score that mostly follows size has less to say.
+"""
+
+STARTS = """## Does the start favour the scores that fit seams?
+
+The ridge probe, LogME, LEEP, NCE and the H-score look at hybrids whose seams are fitted in closed form, and
+every training above starts from such a fit. So {started} of the hybrids were trained once more from random
+seams and head, with seed 0 alone, and every score is set against both, over these same hybrids:
+
+{starts}
+
 """
 
 
@@ -101,8 +103,7 @@ def document(epochs: int) -> str:
         top=TOP,
         chosen=_chosen_table(of),
         with_members=_tau_table(members=True),
-        started=len(trained("full", start="random").names),
-        starts=_start_table(of),
+        starts=_starts(of),
     )
 
 
@@ -189,6 +190,11 @@ def _chosen_table(of: dict[Protocol, Trained]) -> str:
     rows.insert(0, ["the truth itself", *(f"{np.sort(mean)[-TOP:].mean():.1f}" for mean in means)])
     rows.append(["drawing at random", *(f"{mean.mean():.1f}" for mean in means)])
     return _table(rows, ["chosen by", "full", "frozen"])
+
+
+def _starts(of: dict[Protocol, Trained]) -> str:
+    counts = [len(trained(protocol, start="random").names) for protocol in PROTOCOLS]
+    return STARTS.format(started=min(counts), starts=_start_table(of)) if min(counts) else ""
 
 
 def _start_table(of: dict[Protocol, Trained]) -> str:
