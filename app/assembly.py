@@ -63,6 +63,13 @@ class Assembly:
         """Whether every hybrid's score is known, not predicted."""
         return self.scores.complete or self.scores.exact
 
+    @property
+    def title(self) -> str:
+        """What its values are called: the score's name, and whether they are measured or predicted."""
+        if self.scores.exact:
+            return self.score.title
+        return f"{self.score.title}, {'measured' if self.known else 'predicted'}"
+
     def best(self, rules: Rules) -> Choice:
         """The hybrid with the highest score under `rules`; DeryError when none keeps them."""
         return self._told(self.finder.best(rules)[0])
@@ -94,12 +101,10 @@ class Assembly:
         except DeryError:
             return None
 
-    def drawn_front(self, rules: Rules) -> pd.DataFrame:
-        """The front under `rules` without their budget, with macs, params, score, choice and label.
-
-        Where it is long an even part of it, in order of MACs.
-        """
-        return _drawn_front(self, rules.unlimited)
+    def front(self, rules: Rules) -> pd.DataFrame:
+        """The front under `rules` without their budget, in order of MACs: macs, params, score; and choice and
+        label of those that are drawn, of a long front an even part (an empty label for the others)."""
+        return _front(self, rules.unlimited)
 
     def spec(self, hybrid: Choice) -> HybridSpec:
         return self.candidates.spec(self.zoo, hybrid.choice, score=hybrid.predicted)
@@ -113,21 +118,21 @@ class Assembly:
         return hybrid_table(spec, None, self.candidates)
 
 
-@lru_cache(maxsize=32)
-def _drawn_front(assembly: Assembly, rules: Rules) -> pd.DataFrame:
+@lru_cache(maxsize=8)
+def _front(assembly: Assembly, rules: Rules) -> pd.DataFrame:
     try:
         front = assembly.finder.front(rules)
     except DeryError:
         return pd.DataFrame(columns=["macs", "params", "score", "choice", "label"])
     points = pd.DataFrame({"macs": front.macs, "params": front.params, "score": front.score})
     points["choice"] = [written_choice(choice) for choice in front.choices]
+    points["label"] = ""
     names = np.array(assembly.candidates.models)
-    points["label"] = [
-        f"{'<br>'.join(names[choice])}<br>{quantity(p)} params · {quantity(m)} MACs · score {written(s)}"
-        for choice, p, m, s in zip(front.choices, front.params, front.macs, front.score, strict=True)
-    ]
-    kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), FRONT_DRAWN)).round().astype(int))
-    return points.iloc[kept]
+    for i in np.unique(np.linspace(0, len(points) - 1, min(len(points), FRONT_DRAWN)).round().astype(int)):
+        costs = f"{quantity(front.params[i])} params · {quantity(front.macs[i])} MACs"
+        chain = "<br>".join(names[front.choices[i]])
+        points.loc[i, "label"] = f"{chain}<br>{costs} · score {written(front.score[i])}"
+    return points
 
 
 def written_choice(choice: Sequence[int]) -> str:

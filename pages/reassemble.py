@@ -34,30 +34,29 @@ from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
 SIZES = {"macs": "MACs", "params": "Parameters"}
+CARD: Any = {"border": True, "height": "stretch"}
 # A second line of a figure that isn't a change.
 REMARK: Any = {"delta_color": "off", "delta_arrow": "off"}
 
 
 def choose_score() -> str:
     """What hybrids are ranked by, and how far it can be trusted."""
-    with st.container(key="score_controls"):
-        left, right = st.columns([4, 8], gap="large")
-    left.selectbox(
+    score = SCORES[state.get("score")]
+    st.selectbox(
         "Ranked by",
         list(SCORES),
         format_func=lambda name: SCORES[name].title,
         key="score",
         persist_state="session",
+        help=f"{score.sentence} ({score.source}.)",
     )
-    score = SCORES[state.get("score")]
-    with right:
-        trust_badge(score.name)
-    left.caption(f"{score.sentence} ({score.source}.)")
+    trust_badge(score.name)
     return score.name
 
 
-def scored(names: tuple[str, ...], parts: Partition, score: str) -> Assembly:
-    """All hybrids with that score; while it is measured, those of the score shown before."""
+def scored(names: tuple[str, ...], parts: Partition) -> Assembly:
+    """All hybrids with the score chosen; while it is measured, those of the score shown before."""
+    score = state.get("score")
     assembly = value_of(
         *steps.assembly(names, parts, score),
         title=f"Building hybrids and measuring {SCORES[score].title}: this is done once for these blocks",
@@ -68,20 +67,26 @@ def scored(names: tuple[str, ...], parts: Partition, score: str) -> Assembly:
     before = str(st.session_state.get("shown_score"))
     kept = work.find(steps.assembly_key(names, parts, before))
     if kept is None or not kept.succeeded:
+        # Who doesn't want to wait for this score may choose another.
+        choose_score()
         st.stop()
     st.caption(f"Until then the hybrids are ranked by {SCORES[before].title}, as before.")
     return kept.value()
 
 
 @st.fragment
-def explore(zoo: Zoo, assembly: Assembly) -> None:
+def explore(zoo: Zoo, assembly: Assembly, score: str) -> None:
     """The part that follows the sliders."""
-    with st.container(key="limits"):
-        left, right = st.columns(2, gap="large")
+    with st.container(key="controls"):
+        left, right = st.columns([4, 8], gap="large")
     ends = assembly.extremes
-    limit(left, "params", "Parameters, at most", ends.min_params, ends.max_params)
-    limit(right, "macs", "MACs, at most", ends.min_macs, ends.max_macs)
-    rules_panel(assembly)
+    with right:
+        limit("params", "Parameters, at most", ends.min_params, ends.max_params)
+        limit("macs", "MACs, at most", ends.min_macs, ends.max_macs)
+        rules_panel(assembly)
+    with left:
+        if choose_score() != score:
+            st.rerun()
     state.publish()
     rules = state.rules()
     try:
@@ -98,14 +103,14 @@ def explore(zoo: Zoo, assembly: Assembly) -> None:
     more(assembly, rules, hybrid)
 
 
-def limit(place: DeltaGenerator, name: Literal["params", "macs"], label: str, low: int, high: int) -> None:
+def limit(name: Literal["params", "macs"], label: str, low: int, high: int) -> None:
     """A slider from the smallest to the largest hybrid; at its end there is no limit."""
     limits = budget_limits(low, high)
     chosen, key = state.get(name), state.LIMIT_KEYS[name]
     # A limit from the URL may lie anywhere.
     shown = limits[-1] if chosen is None else next((limit for limit in limits if limit >= chosen), limits[-1])
     st.session_state.setdefault(key, shown)
-    place.select_slider(
+    st.select_slider(
         label, limits, key=key, format_func=quantity, on_change=state.take_limit, args=(name, limits[-1])
     )
 
@@ -217,35 +222,56 @@ def picture(zoo: Zoo, assembly: Assembly, hybrid: Choice) -> None:
     rows = assembly.rows(assembly.spec(hybrid))
     sets = assembly.sets(hybrid) if steps.cutting().variant == "free" else ()
     colours, classes = model_colours(zoo.names), assembly.candidates.num_classes
+    told = " ".join(f'data-{name}="{value}"' for name, value in mark(hybrid).items())
     with st.container(key="hybrid"):
-        st.html(hybrid_row(rows, colours, classes, sets, state.get("axis")))
+        st.html(
+            f'<div class="dery-shown" hidden {told}></div>'
+            + hybrid_row(rows, colours, classes, sets, state.get("axis"))
+        )
 
 
 def figures(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
     """What it costs, what it promises, and out of how many it was found."""
     places = st.columns(4)
-    places[0].metric("Parameters", quantity(hybrid.params), border=True)
-    places[1].metric("MACs", quantity(hybrid.macs), border=True)
+    places[0].metric("Parameters", quantity(hybrid.params), **CARD)
+    places[1].metric("MACs", quantity(hybrid.macs), **CARD)
     score_figure(places[2], assembly, hybrid)
-    fits, of = assembly.finder.count(rules), assembly.finder.count(rules.unlimited)
-    places[3].metric("Hybrids that fit", f"{fits:,}", f"of {of:,}", **REMARK, border=True)
+    fits, of = counted(assembly, rules), counted(assembly, rules.unlimited)
+    places[3].metric("Hybrids that fit", fits, f"of {of}", **REMARK, **CARD)
+
+
+def counted(assembly: Assembly, rules: Rules) -> str:
+    """How many hybrids keep `rules`, as far as they can be counted."""
+    count = assembly.finder.count(rules)
+    return "over a million" if count is None else f"{count:,}"
 
 
 def score_figure(place: DeltaGenerator, assembly: Assembly, hybrid: Choice) -> None:
     """The score, said to be predicted where it is, with what was measured beside it."""
-    title = assembly.score.title
+    value = written(hybrid.predicted)
     if assembly.known:
-        told = title if assembly.scores.exact else f"{title}, measured"
-        place.metric(told, written(hybrid.predicted), border=True)
+        place.metric(assembly.title, value, **CARD)
         return
     measured = "not measured" if hybrid.measured is None else f"measured: {written(hybrid.measured)}"
-    place.metric(
-        f"{title}, predicted",
-        written(hybrid.predicted),
-        measured,
-        **REMARK,
-        border=True,
+    place.metric(assembly.title, value, measured, help=spoken_fit(assembly), **REMARK, **CARD)
+
+
+def spoken_fit(assembly: Assembly) -> str:
+    """How good the prediction of a score is."""
+    fit = assembly.scores.linear
+    text = (
+        f"Measured on {assembly.scores.samples:,} hybrids; a linear model of their blocks predicts all others"
     )
+    if fit.r2 is None or fit.kendall is None:
+        return f"{text}."
+    return f"{text} (on hybrids held out: R² {fit.r2:.2f}, Kendall's τ {fit.kendall:.2f})."
+
+
+def mark(hybrid: Choice) -> dict[str, str]:
+    """What is shown and for which limits: a browser's test compares it with the sliders."""
+    limits = {name: quantity(st.session_state[state.LIMIT_KEYS[name]]) for name in ("params", "macs")}
+    costs = {"params": str(hybrid.params), "macs": str(hybrid.macs)}
+    return {**costs, "max-params": limits["params"], "max-macs": limits["macs"]}
 
 
 def plane(zoo: Zoo, assembly: Assembly, rules: Rules, hybrid: Choice | None) -> None:
@@ -257,20 +283,19 @@ def plane(zoo: Zoo, assembly: Assembly, rules: Rules, hybrid: Choice | None) -> 
         marked.append(Marked("Pinned", other.params, other.macs, other.predicted, "star-open"))
     if hybrid is not None:
         marked.append(Marked("Shown", hybrid.params, hybrid.macs, hybrid.predicted))
-    how = "measured" if assembly.known else "predicted"
     show(
         score_plane(
             assembly.cloud,
-            assembly.drawn_front(rules),
+            assembly.front(rules),
             assembly.members,
             marked,
             steps.accuracies(zoo),
             model_colours(zoo.names),
             Limits((budget.min_params, budget.max_params), (budget.min_macs, budget.max_macs)),
             state.get("axis"),
-            f"{assembly.score.title}, {how}",
+            assembly.title,
             named=steps.members(zoo),
-        ),
+        ).update_layout(meta=" ".join(mark(hybrid).values()) if hybrid else None),
         key="score_plane",
         alt="Score of hybrids and accuracy of tuned networks over their cost.",
         on_click=take_point,
@@ -336,6 +361,6 @@ with one_sentence():
         path.first_do("zoo", "Choose at least two networks first.")
     blocks = settled_blocks(names) or st.stop()
     state.settle(names, blocks.k)
-    assembly = scored(names, blocks, choose_score())
-    explore(zoo, assembly)
+    assembly = scored(names, blocks)
+    explore(zoo, assembly, state.get("score"))
     trust_table_view(assembly.score.name)

@@ -115,12 +115,12 @@ def score_plane(
     """Two panels over one axis of MACs or parameters.
 
     Above: the score of hybrids. All frames have params, macs and score; `cloud` (of all hybrids) and `front`
-    (those no other beats) also `choice`, which a click tells; `front` has a `label` and `members` a `name`.
-    The front has three dimensions: it is coloured by the cost that isn't on the axis, and pale beyond the
-    limits; the line is the best for its cost within the other limit. Below: accuracy that was measured
-    (`accuracies`: macs, params, top1, name, kind) with kind "hybrid", "member" (both tuned on the target
-    task) or "source" (a zoo member on its own source task, so not comparable, drawn pale). The members
-    `named` have their names beside their dots.
+    (those no other beats) also `choice`, which a click tells; `members` have a `name`. A front may be long:
+    dots are drawn where there is a `label`. It has three dimensions: it is coloured by the cost that isn't on
+    the axis, and pale beyond the limits; the line is the best for its cost within the other limit.
+    Below: accuracy that was measured (`accuracies`: macs, params, top1, name, kind) with kind "hybrid",
+    "member" (both tuned on the target task) or "source" (a zoo member on its own source task, so not
+    comparable, drawn pale). The members `named` have their names beside their dots.
     """
     every = np.log10([*cloud[axis], *front[axis], *members[axis], *accuracies[axis].dropna()])
     low, high = every.min() - 0.06, every.max() + 0.06
@@ -179,6 +179,8 @@ def _cloud(cloud: pd.DataFrame, axis: Cost) -> dict[str, Any]:
 
 
 def _front(front: pd.DataFrame, limits: Limits, axis: Cost) -> list[dict[str, Any]]:
+    if front.empty:
+        return []
     other = OTHER[axis]
     kept = limits.within(front, other)
     best = front[kept].sort_values([axis, "score"], ascending=[True, False])
@@ -193,17 +195,18 @@ def _front(front: pd.DataFrame, limits: Limits, axis: Cost) -> list[dict[str, An
         "hoverinfo": "skip",
     }
     kept &= limits.within(front, axis)
+    labelled = front["label"] != ""
     size = np.log10(front[other].clip(lower=1))
     ends = size.min(), size.max()
     scale = {"colorscale": list(COST_SCALE), "cmin": ends[0], "cmax": ends[1]}
     drawn = [line]
     for inside in (False, True):
-        points = front[kept == inside]
+        points = front[labelled & (kept == inside)]
         drawn.append(
             _points(
                 "Front: none is better and smaller", points[axis], points["score"],
                 {
-                    "size": 10, "opacity": 1.0 if inside else PALE, "color": size[kept == inside].to_numpy(),
+                    "size": 10, "opacity": 1.0 if inside else PALE, "color": size[points.index].to_numpy(),
                     "line": {"width": 1, "color": OUTLINE}, **scale,
                 },
                 customdata=points[["choice", "label"]].to_numpy().tolist(),

@@ -124,6 +124,18 @@ def test_every_limit_of_the_axis_is_a_line_with_shade_beyond_it() -> None:
     assert shades[1][1] > shades[1][0]
 
 
+def test_of_a_long_front_dots_are_drawn_where_there_is_a_label_and_the_line_is_of_all() -> None:
+    figure = plane(front=HYBRIDS.assign(label=["p", "", "r"]))
+    dots = [list(trace.y) for trace in figure.data if trace.name.startswith("Front:")]
+    assert [10.0, 30.0] in dots
+    assert list(traces(figure, "Best for its MACs")[0].y) == [10.0, 20.0, 30.0]
+
+
+def test_without_a_front_all_hybrids_are_drawn() -> None:
+    figure = plane(front=HYBRIDS.head(0))
+    assert len(traces(figure, "All hybrids")[0].x) == len(HYBRIDS)
+
+
 def test_a_limit_that_nothing_keeps_leaves_a_figure() -> None:
     figure = plane(limits=Limits(params=(None, 1), macs=(None, 1)), marked=[])
     assert not traces(figure, "Shown")
