@@ -1,8 +1,7 @@
 """Scoring: what a hybrid promises before it is trained, and how far each promise can be trusted."""
 
 from dery_core.scoring.naswot import Naswot, naswot
-from dery_core.scoring.proposals import propose, sampled
-from dery_core.scoring.reassemble import reassemble
+from dery_core.scoring.proposals import allowed_count, propose, sampled
 from dery_core.scoring.registry import (
     DEFAULT_SCORE,
     FAMILIES,
@@ -31,12 +30,12 @@ __all__ = [
     "Score",
     "Scores",
     "Trie",
+    "allowed_count",
     "alone",
     "kept_scores",
     "measure",
     "naswot",
     "propose",
-    "reassemble",
     "sampled",
     "score_candidates",
     "score_images",
