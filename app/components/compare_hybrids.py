@@ -48,6 +48,8 @@ def compare_panel(
         size: Size = state.get("axis")
         whole = max(getattr(side.choice, size) for side in sides)
         differing = _differing(sides[0].names, sides[1].names)
+        if len(differing) == len(sides[0].names):
+            differing = ()  # marks on all blocks would tell nothing
         for side in sides:
             st.markdown(f"**{side.title}**")
             sets = assembly.sets(side.choice) if _free(assembly) else ()
