@@ -43,11 +43,13 @@ class Trust:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Networks that were really trained under one protocol. `top1` (networks, seeds) is percent, NaN where
-    not trained; `values` holds a score of every network (networks,), NaN where it is not defined."""
+    """Networks that were really trained under one protocol. `top1` and `before` (networks, seeds) are percent
+    after and before training, NaN where not trained; `values` holds a score of every network (networks,),
+    NaN where it is not defined."""
 
     names: tuple[str, ...]
     top1: Floats
+    before: Floats
     values: dict[str, Floats]
 
     @property
@@ -71,16 +73,17 @@ def trained(protocol: Protocol = "full", members: bool = False, start: str = "cl
     rows = [row for row in _rows(TRAININGS) if (row["protocol"], row["start"], row["kind"]) in wanted]
     names = tuple(dict.fromkeys(row["subject"] for row in rows))
     seeds = sorted({row["seed"] for row in rows})
-    top1 = np.full((len(names), len(seeds)), np.nan)
+    top1, before = np.full((2, len(names), len(seeds)), np.nan)
     for row in rows:
-        top1[names.index(row["subject"]), seeds.index(row["seed"])] = float(row["top1"])
+        at = names.index(row["subject"]), seeds.index(row["seed"])
+        top1[at], before[at] = float(row["top1"]), float(row["top1_before"])
     costs = {row["subject"]: row for row in rows}
     values = {cost: np.array([float(costs[name][cost]) for name in names]) for cost in BASELINES}
     scored = {row["subject"]: row for row in _rows(VALUES)}
     for score in next(iter(scored.values()), {}).keys() - {"subject"}:
         cells = [scored.get(name, {}).get(score) for name in names]
         values[score] = np.array([float(cell) if cell else np.nan for cell in cells])
-    return Trained(names, top1, values)
+    return Trained(names, top1, before, values)
 
 
 def trust_table(protocol: Protocol = "full", members: bool = False) -> tuple[Trust, ...]:

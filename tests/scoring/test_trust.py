@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,10 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
 
 def write(tables: tuple[Path, Path], naswot: list[float | None], macs: list[int]) -> None:
     """Hybrids whose accuracy rises from one to the next, and a member that beats them all."""
-    lines = ["subject,kind,params,macs,protocol,start,seed,top1"]
-    for i, cost in enumerate(macs):
-        lines += [
-            f"h{i},hybrid,{10 + i % 2},{cost},full,closed-form,{seed},{40 + 2 * i + seed}" for seed in (0, 1)
-        ]
-    lines.append("own,member,1,1,full,closed-form,0,99")
+    lines = ["subject,kind,params,macs,protocol,start,seed,top1_before,top1"]
+    for (i, cost), seed in product(enumerate(macs), (0, 1)):
+        lines.append(f"h{i},hybrid,{10 + i % 2},{cost},full,closed-form,{seed},9,{40 + 2 * i + seed}")
+    lines.append("own,member,1,1,full,closed-form,0,9,99")
     tables[0].write_text("\n".join(lines) + "\n")
     cells = ["" if value is None else str(value) for value in naswot]
     scored = [f"h{i},{cell}" for i, cell in enumerate(cells)]
