@@ -31,28 +31,34 @@ def scores_of(
     apart: bool = True,
 ) -> Scores:
     """The scores of `candidates`, which `spec` tells: those kept in the workspace at once; few, or cheap
-    ones, measured in this process; else by a run, which `begin_scoring` begins or finds going on.
+    ones, measured in this process; else by a run, begun or found as `begin_scoring` does.
 
     Cancelled by `report`, the run is cancelled too; what it measured is kept. Without `apart` a run that
     isn't going on elsewhere is carried out in this process.
     """
-    run = begin_scoring(spec, zoo, candidates, workspace, apart)
-    if run is not None:
-        _carry_out(run, report, apart)
+    if not is_quick(spec, candidates):
+        kept = _kept(spec, zoo, candidates, workspace)
+        if kept is not None:
+            return kept
+        _carry_out(_begun(spec, workspace, apart), report, apart)
     return spec.measured(zoo, candidates, workspace, report)
 
 
 def begin_scoring(
-    spec: ScoringSpec, zoo: Zoo, candidates: Candidates, workspace: Workspace, apart: bool = True
+    spec: ScoringSpec, zoo: Zoo, candidates: Candidates, workspace: Workspace
 ) -> ScoringRun | None:
     """The run that measures what is missing; None where nothing is, or so little that `is_quick`.
 
     One that is at work on the same is found, whoever began it; one that stopped before its end goes on;
     else a new one begins, in a process of its own, at once: it doesn't wait for trainings to end.
-    Without `apart` it is left to the caller to carry out what doesn't go on already.
     """
     if is_quick(spec, candidates) or _kept(spec, zoo, candidates, workspace) is not None:
         return None
+    return _begun(spec, workspace)
+
+
+def _begun(spec: ScoringSpec, workspace: Workspace, apart: bool = True) -> ScoringRun:
+    """The run of that work; without `apart` whoever asks carries out what isn't going on already."""
     spec = absolute(spec)
     # Two who ask at the same time share one run.
     with locked(workspace.runs / "scoring"):

@@ -11,7 +11,7 @@ from dery_core.jobs.status import RunStatus
 from dery_core.partition import Partition
 from dery_core.progress import Progress, ProgressFn
 from dery_core.reassembly import SEAM_STYLES, Candidates, SeamStyle, candidates
-from dery_core.scoring import DEFAULT_SCORE, Scores, score_candidates, score_named, score_probe
+from dery_core.scoring import DEFAULT_SCORE, SAMPLE, Scores, score_candidates, score_named, score_probe
 from dery_core.training.device import cpu_threads
 from dery_core.training.loop import RESULT
 from dery_core.values import Value
@@ -35,7 +35,7 @@ class ScoringSpec(Value):
     partition: Partition
     score: str = DEFAULT_SCORE
     images: int | None = None
-    sample: int = 256
+    sample: int = SAMPLE
     seed: int = 0
     seam: SeamStyle = SEAM_STYLES["default"]
     threads: int = 1

@@ -58,9 +58,8 @@ def test_a_scoring_run_measures_what_the_engine_measures_and_says_so(
     status = open_run(run.path).status()
     assert (status.state, status.done, status.total) == ("finished", HYBRIDS, HYBRIDS)
     assert "8 hybrids measured" in run.log()
-    alone = score_candidates(
-        zoo, scoring.partition, priced, scoring.probe, Workspace.open(tmp_path / "other")
-    )
+    other = Workspace.open(tmp_path / "other")
+    alone = score_candidates(zoo, scoring.partition, priced, scoring.probe, other, score="naswot")
     begun: list[Progress] = []
     assert scores_of(scoring, zoo, priced, workspace, begun.append) == alone
     assert not begun, "what the run measured was not found again"
