@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import state
-from dery_core.scoring import SCORES
+from dery_core.scoring import DEFAULT_SCORE, SCORES
 
 Open = Callable[..., AppTest]
 
@@ -22,7 +22,7 @@ Open = Callable[..., AppTest]
         ("blocks", "pie", "Blocks = pie isn't possible (bars, alike, proof); showing bars."),
         ("cell", "3", "Cell = 3 isn't possible (two cuts, such as 3,7); left out."),
         ("macs", "many", "MACs = many isn't possible (a whole number); left out."),
-        ("score", "luck", f"Score = luck isn't possible ({', '.join(SCORES)}); showing naswot."),
+        ("score", "luck", f"Score = luck isn't possible ({', '.join(SCORES)}); showing {DEFAULT_SCORE}."),
         ("min_models", "1", "Networks, at least = 1 isn't possible (2 to 12); showing 2."),
         (
             "chosen",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dery_core.scoring import DEFAULT_SCORE, SCORES
 from dery_core.units import parse_quantity
 
 Open = Callable[..., AppTest]
@@ -77,7 +78,7 @@ def test_score_is_never_shown_without_size_and_cost(open_page: Open) -> None:
     assert [metric.label for metric in app.metric] == [
         "Parameters",
         "MACs",
-        "NASWOT, measured",
+        f"{SCORES[DEFAULT_SCORE].title}, measured",
         "Hybrids that fit",
     ]
 
