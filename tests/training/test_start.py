@@ -12,6 +12,7 @@ from torch import nn
 from dery_core.cli import main
 from dery_core.data import load_task
 from dery_core.errors import Cancelled, DeryError
+from dery_core.jobs import TrainingRun
 from dery_core.modules import received
 from dery_core.progress import Progress, silent
 from dery_core.reassembly.ridge_head import fit_ridge_head
@@ -174,4 +175,4 @@ def test_the_command_starts_closed_form_unless_told_otherwise(
     words = ["--member", "toy_resnet", "--task", specs.task, "--epochs", "1", *chosen]
     assert main(["--workspace", str(tmp_path), "--zoo", str(specs.zoo.path), "tune", *words]) == 0
     (run,) = (tmp_path / "runs").iterdir()
-    assert RunSpec.load(run / "spec.json").start == start
+    assert TrainingRun(run).spec.start == start
