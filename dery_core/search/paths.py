@@ -7,21 +7,24 @@ left, only the most promising go on, and the search is widened until what was le
 proved to be worse.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from scipy.optimize import linprog
 
 from dery_core.reassembly.terms import Terms
+from dery_core.search.joined import Halves, joined
 from dery_core.search.labels import Bound, Extender, Labels
 from dery_core.search.states import Floats, Ints, States
 
 SCORE, MACS, PARAMS = range(3)
 """The three costs of a path: the negative score in quanta, MACs and params."""
 
-_WIDTH, _WIDER = 1024, 8
+_WIDTH, _WIDER, _COMPARED = 1024, 8, 16
 _ROUNDS = 100
 _HIGHEST_PRICE = 1e4
 
@@ -64,6 +67,7 @@ class Paths:
     def __init__(self, states: States, terms: Sequence[Terms]) -> None:
         self.states, self.space, self.terms = states, states.space, tuple(terms)
         self.extender = Extender(states, terms)
+        self._lock, self._second_halves = Lock(), dict[int, Halves | None]()
 
     @cached_property
     def reachable(self) -> Bound:
@@ -99,6 +103,40 @@ class Paths:
             if left_behind == np.inf or last <= left_behind - allowance - 0.5:
                 return found
             known, width = min(known, last), width * _WIDER
+            if width == _WIDTH * _WIDER and aim.sign > 0:
+                both = self._joined(aim, caps, top, prices.value, bounds, known)
+                if both is not None:
+                    return both
+
+    def _joined(
+        self, aim: Aim, caps: Sequence[Cap], top: int, proved: float, bounds: Sequence[Bound], known: float
+    ) -> Labels | None:
+        """`best` by joining halves (see `joined`); None where there are too many of them."""
+        halves = self._halves(aim.cost)
+        if halves is None:
+            return None
+        firsts = self.extender.first(bounds)
+        for _ in range(halves.at):
+            firsts = self.extender.extended(firsts, bounds)
+        furthest = self.states.shortest(*self.extender.weighted(-_weights(aim)))
+        assert furthest is not None
+        high = int(min(known, self.terms[aim.cost].at(furthest)))
+        found = self.extender.none
+        for more in joined(halves, firsts, aim.cost, math.floor(proved - 0.5), high):
+            if more is None:
+                return None
+            kept = np.all([cap.sign * more.costs[cap.cost] <= cap.most for cap in caps], axis=0)
+            more = more[np.flatnonzero(np.broadcast_to(kept, len(more)))]
+            found = Labels.joined([found, more[self.space.allowed(more.choices)]])
+            if len(found) >= top:
+                break
+        return found[self._order(found, aim)[:top]]
+
+    def _halves(self, cost: int) -> Halves | None:
+        with self._lock:
+            if cost not in self._second_halves:
+                self._second_halves[cost] = Halves.of(self.extender, cost)
+            return self._second_halves[cost]
 
     def prices(self, aim: Aim, caps: Sequence[Cap]) -> Prices:
         """The dual of the linear relaxation, by cutting planes: each path met is a cut."""
@@ -155,12 +193,10 @@ class Paths:
         labels, left_behind = self.extender.first(bounds), np.inf
         for _ in range(len(self.states.after)):
             if len(labels) > width:
+                # Comparing labels is slow: not those that have no prospect anyway.
+                labels, left_behind = _promising(labels, bounds[0], _COMPARED * width, left_behind)
                 labels = self.unbeaten(labels, aim, caps, top)
-            if len(labels) > width:
-                at = bounds[0].at(labels)
-                order = np.argsort(at, kind="stable")
-                left_behind = min(left_behind, float(at[order[width]]))
-                labels = labels[np.sort(order[:width])]
+                labels, left_behind = _promising(labels, bounds[0], width, left_behind)
             labels = self.extender.extended(labels, bounds)
         return labels, left_behind
 
@@ -185,6 +221,15 @@ class Paths:
         """Indices in the order of the aim, then MACs, params, choice; labels are in order of choice."""
         costs = labels.costs
         return np.lexsort((costs[PARAMS], costs[MACS], aim.sign * costs[aim.cost]))
+
+
+def _promising(labels: Labels, bound: Bound, width: int, left_behind: float) -> tuple[Labels, float]:
+    """The `width` labels of the smallest bounds, and the smallest bound ever left behind."""
+    if len(labels) <= width:
+        return labels, left_behind
+    at = bound.at(labels)
+    order = np.argsort(at, kind="stable")
+    return labels[np.sort(order[:width])], min(left_behind, float(at[order[width]]))
 
 
 def _weights(part: Aim | Cap) -> Floats:

@@ -11,6 +11,7 @@ import pytest
 
 import dery_core.search.draw
 import dery_core.search.front
+import dery_core.search.joined
 import dery_core.search.paths
 from dery_core.errors import DeryError
 from dery_core.partition import Block
@@ -59,8 +60,9 @@ def test_every_answer_is_that_of_brute_force(
             seen["too strict"] += 1
             continue
         for turn in range(4):
-            # Every other search is so narrow at first that it must be widened.
+            # Half the searches are so narrow at first that they must join halves, or be widened.
             monkeypatch.setattr(dery_core.search.paths, "_WIDTH", 2 if turn > 1 else 1024)
+            monkeypatch.setattr(dery_core.search.joined, "_MOST_WINDOWS", 40 if turn == 2 else 0)
             limited = replace(rules, budget=random_budget(random, every, minima=turn % 2 == 1))
             fit = fitting(every, limited.budget)
             if not fit:
