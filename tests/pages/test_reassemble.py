@@ -1,11 +1,14 @@
 """Reassemble: the hybrid follows the budget."""
 
 import re
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import steps
 from dery_core.scoring import DEFAULT_SCORE, SCORES
 from dery_core.units import parse_quantity
 
@@ -163,6 +166,29 @@ def test_another_score_ranks_by_its_own_values(open_page: Open) -> None:
     parameters, _, score, _ = app.metric
     assert score.label == "#params"
     assert score.value == parameters.value
+
+
+def test_the_last_picture_stays_while_another_score_is_measured(
+    open_page: Open, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page("reassemble", members=BOTH, k="3", score="macs")
+    shown, go, scores_of = blocks(app), threading.Event(), steps.scores_of
+
+    def slow(*given: Any, **others: Any) -> Any:
+        assert go.wait(60)
+        return scores_of(*given, **others)
+
+    monkeypatch.setattr(steps, "scores_of", slow)
+    monkeypatch.setattr("app.components.waiting.PATIENCE_SECONDS", 0.2)
+    app.selectbox(key="score").set_value("naswot-normalised").run()
+    assert "Until then the hybrids are ranked by #MACs" in told(app)
+    assert blocks(app) == shown
+    assert app.query_params["score"] == "naswot-normalised"
+    go.set()
+    monkeypatch.setattr("app.components.waiting.PATIENCE_SECONDS", 120)
+    app.run()
+    assert app.metric[2].label == "NASWOT per unit, measured"
+    assert "Until then" not in told(app)
 
 
 def test_a_surprise_fits_and_the_best_is_one_click_away(
