@@ -13,7 +13,7 @@ from dery_core.jobs import TrainingRun, create_run, run_all
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, silent
 from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, members_within
-from dery_core.scoring import FAMILIES, Scores, measure, score_candidates, score_probe
+from dery_core.scoring import FAMILIES, SCORES, Scores, measure, score_candidates, score_probe
 from dery_core.search import Finder, Rules
 from dery_core.similarity import similarity_table
 from dery_core.training import DEFAULT_START, Contender, Recipe, RunSpec, Start, verdict
@@ -192,7 +192,7 @@ def print_report(figures: DemoReport) -> None:
         f"\nCompared {figures.models_compared} networks at {figures.cuts_compared} cuts (linear CKA).\n"
         f"Cut each into {figures.k} blocks: objective {figures.objective:.3f}, "
         f"no partition exceeds {figures.upper_bound:.3f}.\n"
-        f"The best hybrid within {budget}:\n"
+        f"The best hybrid within {budget}, by {SCORES[figures.score].title}:\n"
     )
     blocks = [[b.stage, b.model, f"{b.first_node}–{b.last_node}"] for b in figures.blocks]
     print(tabulate(blocks, ["stage", "block of", "nodes"], disable_numparse=True))

@@ -13,6 +13,7 @@ import torch
 from dery_core.data import TARGET_TASK, Probe, load_task, preprocess, probe_images
 from dery_core.demo import DemoReport, outcome, print_report, run_demo
 from dery_core.reassembly import load_hybrid
+from dery_core.scoring import DEFAULT_SCORE
 from dery_core.workspace import Workspace
 from dery_core.zoo import embedded_zoo, member_cost
 
@@ -41,6 +42,9 @@ def test_the_hybrid_keeps_to_its_budget_and_takes_blocks_of_two_networks(report:
     assert [block.stage for block in report.blocks] == [1, 2, 3, 4]
     assert len({block.model for block in report.blocks}) >= 2
     assert report.objective <= report.upper_bound
+    assert report.score == DEFAULT_SCORE
+    assert report.score_value is not None
+    assert report.naswot != report.score_value, "the paper's score is told beside the one it was chosen by"
     assert 0 < report.hybrid.trainable_params < report.hybrid.params
 
 
