@@ -2,7 +2,6 @@
 
 from dery_core.search.answers import Extremes, Front, Gain, Nearest
 from dery_core.search.finder import Finder
-from dery_core.search.front import pareto_front
 from dery_core.search.linear import LinearScore, fit_linear
 from dery_core.search.objective import MeasuredScore, Objective
 from dery_core.search.program import Program
@@ -20,5 +19,4 @@ __all__ = [
     "Program",
     "Rules",
     "fit_linear",
-    "pareto_front",
 ]
