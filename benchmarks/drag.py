@@ -140,12 +140,11 @@ def walk() -> Iterator[tuple[str, float]]:
 
 def hold(tab: Page, key: str, fraction: float) -> None:
     """Take a slider's thumb, move it to a fraction of its track, and don't let it go yet."""
-    thumb = tab.locator(f".st-key-{key} [role=slider]").bounding_box()
+    now = tab.locator(f".st-key-{key} input").evaluate("input => input.value / input.max")
     track = tab.locator(f".st-key-{key} .stSlider [data-orientation]").last.bounding_box()
-    assert thumb is not None
     assert track is not None
-    x, y = thumb["x"] + thumb["width"] / 2, thumb["y"] + thumb["height"] / 2
-    tab.mouse.move(x, y)
+    y = track["y"] + track["height"] / 2
+    tab.mouse.move(track["x"] + now * track["width"], y)
     tab.mouse.down()
     tab.mouse.move(track["x"] + fraction * track["width"], y, steps=4)
 

@@ -78,7 +78,7 @@ def scored(names: tuple[str, ...], parts: Partition) -> Assembly:
 def explore(zoo: Zoo, assembly: Assembly, score: str) -> None:
     """The part that follows the sliders."""
     with st.container(key="controls"):
-        left, right = st.columns([4, 8], gap="large")
+        left, right = st.columns([5, 7], gap="large")
     ends = assembly.extremes
     with right:
         limit("params", "Parameters, at most", ends.min_params, ends.max_params)

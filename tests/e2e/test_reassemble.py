@@ -34,12 +34,11 @@ def shown(page: Page, timeout: int = REDRAW) -> dict[str, str]:
 
 def drag(page: Page, key: str, fraction: float) -> None:
     """Drag a slider's thumb to a fraction of its track."""
-    thumb = page.locator(f".st-key-{key} [role=slider]").bounding_box()
+    now = page.locator(f".st-key-{key} input").evaluate("input => input.value / input.max")
     track = page.locator(f".st-key-{key} .stSlider [data-orientation]").last.bounding_box()
-    assert thumb is not None
     assert track is not None
-    y = thumb["y"] + thumb["height"] / 2
-    page.mouse.move(thumb["x"] + thumb["width"] / 2, y)
+    y = track["y"] + track["height"] / 2
+    page.mouse.move(track["x"] + now * track["width"], y)
     page.mouse.down()
     page.mouse.move(track["x"] + fraction * track["width"], y, steps=4)
     page.mouse.up()
