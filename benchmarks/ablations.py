@@ -48,6 +48,7 @@ from dery_core.files import sha256, write_text
 from dery_core.partition import Block, Partition, block_similarity, solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress
 from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, priced
+from dery_core.scoring import SCORES
 from dery_core.similarity import SimilarityTable, similarity_table
 from dery_core.training import RunSpec
 from dery_core.training.seeds import seeded
@@ -249,8 +250,12 @@ def main() -> int:
             known = train(selection_runs(zoo, cutting, chosen[cutting.name]))
             if not arguments.report and cutting.options.k == KS[0]:
                 train(retrained_runs(zoo, cutting, known))
-        best = list(dict.fromkeys(chosen[ours.name][f"{score}/{SEEDS[0]}"] for score in SCORED))
-        known = train(weights_runs(zoo, ours, best, arguments.workspace / "untrained"))
+        best = {
+            f"best by {SCORES[score].title}": chosen[ours.name][f"{score}/{SEEDS[0]}"] for score in SCORED
+        }
+        known = train(
+            weights_runs(zoo, ours, dict.fromkeys(best.values()), arguments.workspace / "untrained")
+        )
     write_text(DOCUMENT, document(budget, {c.name: c.pools for c in cut}, chosen, best, found, known))
     print(DOCUMENT)
     return 0

@@ -82,9 +82,9 @@ rising.
 
 ## Architecture or weights
 
-The hybrids that the scores chose of seed {first} (K = 4), tuned in full from three beginnings: the zoo's
-weights with closed-form seams (as the product does), the zoo's weights with random seams, and all weights
-random. The paper reports that training its architecture from scratch loses much, without a number in
+The hybrids that the scores chose of seed {first}'s pool (K = 4), tuned in full from three beginnings: the
+zoo's weights with closed-form seams (as the product does), the zoo's weights with random seams, and all
+weights random. The paper reports that training its architecture from scratch loses much, without a number in
 the main text. Top-1 %:
 
 {weights}
@@ -205,7 +205,7 @@ def document(
     budget: Budget,
     pools: Mapping[str, Mapping[int, list[Choice]]],
     chosen: Mapping[str, Mapping[str, Choice]],
-    best: Sequence[Choice],
+    best: Mapping[str, Choice],
     places: Sequence[Place],
     known: Known,
 ) -> str:
@@ -295,36 +295,33 @@ def _granularity_claims(by_k: Mapping[int, Selections]) -> list[Claim]:
     ]
 
 
-def _weights(best: Sequence[Choice], known: Known, choice: Choice, what: str) -> Floats:
+def _weights(known: Known, choice: Choice, what: str) -> Floats:
     return np.array([known[key(f"ours-{KS[0]}", choice, what, seed)]["top1"] for seed in SEEDS])
 
 
-def _weights_claims(best: Sequence[Choice], known: Known) -> list[Claim]:
+def _weights_claims(best: Mapping[str, Choice], known: Known) -> list[Claim]:
     found = []
-    for number, choice in enumerate(best, 1):
-        arms = {what: _weights(best, known, choice, what) for what in STARTS}
+    for name, choice in best.items():
+        arms = {what: _weights(known, choice, what) for what in STARTS}
         scratch = arms.pop("from scratch")
         for what, top1 in arms.items():
-            found.append(
-                claim(f"hybrid {number}: the zoo's weights ({what}) are better than none", top1 - scratch)
-            )
+            found.append(claim(f"{name}: the zoo's weights ({what}) are better than none", top1 - scratch))
     return found
 
 
-def _weights_table(best: Sequence[Choice], known: Known) -> str:
+def _weights_table(best: Mapping[str, Choice], known: Known) -> str:
     rows = [
-        [f"hybrid {number}", *(_spread(_weights(best, known, choice, what)) for what in STARTS)]
-        for number, choice in enumerate(best, 1)
+        [name, *(_spread(_weights(known, choice, what)) for what in STARTS)] for name, choice in best.items()
     ]
     return _table(rows, ["", "zoo's weights, closed form", "zoo's weights, random seams", "from scratch"])
 
 
-def _weights_why(best: Sequence[Choice], known: Known) -> str:
+def _weights_why(best: Mapping[str, Choice], known: Known) -> str:
     """What happens to the closed-form start in its first epoch."""
     curves = np.array(
         [
             known[key(f"ours-{KS[0]}", choice, "closed form", seed)]["curve"]
-            for choice in best
+            for choice in best.values()
             for seed in SEEDS
         ]
     )
@@ -334,8 +331,8 @@ def _weights_why(best: Sequence[Choice], known: Known) -> str:
     return textwrap.fill(
         "Every training from a closed-form start loses in its first epoch what the fit had given: "
         f"{before} % before it, {first} % after it, {last} % at the end (means). The steps that suit random "
-        "seams are too large for fitted ones. docs/trust.md compares the two starts on more hybrids, full and "
-        "frozen.",
+        "seams are too large for fitted ones. docs/trust.md compares the two starts on more hybrids, full "
+        "and frozen.",
         110,
     )
 

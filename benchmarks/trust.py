@@ -35,7 +35,7 @@ from dery_core.scoring import SCORES, sampled
 from dery_core.scoring.trie import Values
 from dery_core.scoring.trust import BASELINES, TRAININGS, VALUES
 from dery_core.similarity import similarity_table
-from dery_core.training import DEFAULT_START, Protocol, Start
+from dery_core.training import DEFAULT_STARTS, Protocol, Start
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, ZooModel, embedded_zoo
 
@@ -85,21 +85,21 @@ class Training(NamedTuple):
     def key(self) -> str:
         """How it is called in the file that keeps its figures."""
         path = f"{self.protocol}/{EPOCHS}/{self.seed}/{self.subject.name}"
-        return path if self.start == DEFAULT_START else f"{self.start}/{path}"
+        return path if self.start == "closed-form" else f"{self.start}/{path}"
 
 
 def trainings(chosen: list[Subject]) -> list[Training]:
     """Everything to train, the first seed of all before the second of any; and, to see whether the start
-    favours a score that fits seams in the same way, every second hybrid once from random seams."""
+    favours a score that fits seams in the same way, every hybrid once from random seams."""
     hybrids = [subject for subject in chosen if isinstance(subject.what, HybridSpec)]
     return [
         *(
-            Training(subject, p, seed, DEFAULT_START)
+            Training(subject, p, seed, DEFAULT_STARTS[p])
             for seed in SEEDS
             for p in PROTOCOLS
             for subject in chosen
         ),
-        *(Training(subject, p, SEEDS[0], "random") for p in PROTOCOLS for subject in hybrids[::2]),
+        *(Training(subject, p, SEEDS[0], "random") for p in PROTOCOLS for subject in hybrids),
     ]
 
 
