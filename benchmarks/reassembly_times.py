@@ -129,16 +129,16 @@ def measured(
 def hard(case: Case, budgets: Sequence[Budget], seconds: float) -> Times:
     """Fresh searches alone, each stopped after so many seconds of the CPU.
 
-    AssertionError when an optimum is none: all candidates are counted through.
+    AssertionError when the first optimum is none: with K = 4 all candidates are counted through.
     """
     times, finder = Times("fresh"), Finder(case.candidates, case.linear)
     signal.signal(signal.SIGPROF, _stop)
-    for budget in budgets:
+    for i, budget in enumerate(budgets):
         try:
             best = times.add(answer, finder, Rules(budget), most=seconds)
         except TimeoutError:
             continue
-        if case.candidates.k <= 4:
+        if i == 0 and case.candidates.k <= 4:
             check(case, budget, best)
     return times
 
