@@ -1,6 +1,7 @@
 """Which candidates to measure, where there are too many to measure all."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -85,22 +86,28 @@ def surrogate(
 
 def allowed_count(candidates: Candidates) -> int:
     """How many candidates take one block of every stage and of every set."""
-    return sum(
-        int(np.prod([len(models) for models in stages], dtype=object)) for stages in _by_sets(candidates)
-    )
+    ways = {0: 1}  # by the sets taken so far, as bits
+    for row in candidates.set_of.tolist():
+        behind: Counter[int] = Counter()
+        for taken, count in ways.items():
+            for which, models in Counter(row).items():
+                if not taken >> which & 1:
+                    behind[taken | 1 << which] += count * models
+        ways = dict(behind)
+    return sum(ways.values())
 
 
 def allowed_choices(candidates: Candidates) -> list[Choice]:
     """All candidates that take one block of every stage and of every set, sorted."""
-    return sorted(itertools.chain.from_iterable(itertools.product(*s) for s in _by_sets(candidates)))
-
-
-def _by_sets(candidates: Candidates) -> list[list[list[int]]]:
-    """For every order of the sets that some candidate has: each stage's models."""
-    k = candidates.k
-    models = [[np.flatnonzero(row == which).tolist() for which in range(k)] for row in candidates.set_of]
-    orders = ([models[stage][s] for stage, s in enumerate(o)] for o in itertools.permutations(range(k)))
-    return [stages for stages in orders if all(stages)]
+    found: list[tuple[Choice, int]] = [((), 0)]
+    for row in candidates.set_of.tolist():
+        found = [
+            ((*choice, i), taken | 1 << which)
+            for choice, taken in found
+            for i, which in enumerate(row)
+            if not taken >> which & 1
+        ]
+    return [choice for choice, _ in found]
 
 
 def _best(

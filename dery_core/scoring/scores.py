@@ -1,6 +1,7 @@
 """`Scores`: a score measured on candidates, kept on disk, and what the search maximises."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dery_core.data import Probe
+from dery_core.data import Probe, probe_batch
 from dery_core.errors import DeryError
 from dery_core.files import digest
 from dery_core.partition import Partition
@@ -232,5 +233,8 @@ def _key(family: Family, zoo: Zoo, candidates: Candidates, probe: Probe, seed: i
     models = [zoo.model(name) for name in candidates.models]
     inputs = [(m.architecture, m.model_kwargs, m.input_size, m.mean, m.std) for m in models]
     weights = [zoo.weights_key(name) for name in candidates.models]
-    found = digest(family.version, inputs, weights, candidates.to_dict(), seed, probe.to_dict())
+    batch = probe_batch(probe)
+    # A task in a folder may change under its name.
+    pictures = hashlib.sha256(batch.images.numpy().tobytes() + batch.labels.numpy().tobytes()).hexdigest()
+    found = digest(family.version, inputs, weights, candidates.to_dict(), seed, probe.to_dict(), pictures)
     return f"{family.name}-{found}"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dery_core.data import Probe, preprocess, probe_images
+from dery_core.data import Probe, loading, preprocess, probe_images
 from dery_core.errors import Cancelled, DeryError
 from dery_core.partition import Partition
 from dery_core.progress import Progress
@@ -196,3 +196,17 @@ def test_an_unknown_score_is_named_with_what_it_may_have_meant(
         score_candidates(zoo, partition, priced, probe, workspace, "nasbot")
     with pytest.raises(DeryError, match="no score 'qqq': choose one of naswot, .*ridge-probe"):
         score_candidates(zoo, partition, priced, probe, workspace, "qqq")
+
+
+def test_other_pictures_under_the_same_name_are_measured_anew(
+    zoo: Zoo, partition: Partition, priced: Candidates, workspace: Workspace, tmp_path: Path
+) -> None:
+    path, random = tmp_path / "task.npz", np.random.default_rng(1)
+    asked = (zoo, partition, priced, Probe(f"npz:{path}", 8), workspace, "naswot")
+    found = []
+    for _ in range(2):
+        np.savez(path, x=random.integers(0, 256, (20, 16, 16, 3), np.uint8), y=np.arange(20) % 2)
+        loading._load.cache_clear()  # as in another process
+        assert kept_scores(*asked, sample=3, exhaustive=0) is None
+        found.append(score_candidates(*asked, sample=3, exhaustive=0))
+    assert found[0].score((0, 0, 0)) != found[1].score((0, 0, 0))
