@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument(
         "--start",
         choices=["closed-form", "random"],
-        help="new layers' first weights: fitted to training images (default), or drawn",
+        help="new layers' first weights: fitted to images (default if frozen), or drawn (if full)",
     )
     tune.add_argument("--epochs", type=int, help="passes over the training images (default 8)")
     tune.add_argument("--batch-size", type=int, help="images a step (default 64)")

@@ -261,7 +261,7 @@ def tune(arguments: argparse.Namespace) -> None:
 
     from dery_core.jobs import create_run
     from dery_core.reassembly import HybridSpec
-    from dery_core.training import DEFAULT_START, Recipe, RunSpec
+    from dery_core.training import DEFAULT_STARTS, Recipe, RunSpec
 
     # A mistyped task is said here, before a run is made that could only fail.
     task = task_named(arguments)
@@ -282,7 +282,7 @@ def tune(arguments: argparse.Namespace) -> None:
         recipe=replace(Recipe.default(arguments.protocol), **chosen),
         seed=arguments.seed,
         device=arguments.device,
-        start=arguments.start or DEFAULT_START,
+        start=arguments.start or DEFAULT_STARTS[arguments.protocol],
     )
     run = create_run(workspace, spec)
     if arguments.background:

@@ -16,7 +16,7 @@ from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, mem
 from dery_core.scoring import FAMILIES, SCORES, Scores, measure, score_candidates, score_probe
 from dery_core.search import Finder, Rules
 from dery_core.similarity import similarity_table
-from dery_core.training import DEFAULT_START, Contender, Recipe, RunSpec, Start, verdict
+from dery_core.training import DEFAULT_STARTS, Contender, Recipe, RunSpec, Start, verdict
 from dery_core.units import quantity
 from dery_core.values import Value
 from dery_core.workspace import Workspace
@@ -81,7 +81,7 @@ def run_demo(
     seed: int = 0,
     workers: int = 2,
     report: ProgressFn = silent,
-    start: Start = DEFAULT_START,
+    start: Start = DEFAULT_STARTS["frozen"],
 ) -> DemoReport:
     """Compare, partition and reassemble `zoo`, then frozen-tune the hybrid on the target task
     beside every member within the same budget (same recipe, start, seed and epochs)."""
@@ -158,7 +158,7 @@ def _naswot(zoo: Zoo, options: Candidates, spec: HybridSpec, seed: int) -> float
 
 
 def tuning(
-    subject: HybridSpec | ZooModel, zoo: Zoo, task: str, seed: int, start: Start = DEFAULT_START
+    subject: HybridSpec | ZooModel, zoo: Zoo, task: str, seed: int, start: Start = DEFAULT_STARTS["frozen"]
 ) -> RunSpec:
     """The demo's fine-tune: frozen, the same recipe and start for hybrid and members."""
     hybrid = subject if isinstance(subject, HybridSpec) else None

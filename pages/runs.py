@@ -13,7 +13,7 @@ from app.components.proving import settled_blocks
 from app.components.run_board import LIVE, open_run, run_list
 from app.components.waiting import value_of
 from app.frames import run_frame
-from dery_core.training import DEFAULT_START, Protocol, Start
+from dery_core.training import DEFAULT_STARTS, Protocol, Start
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
@@ -61,9 +61,9 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         "Where seams and head start from",
         list(STARTS),
         format_func=STARTS.__getitem__,
-        default=DEFAULT_START,
+        default=DEFAULT_STARTS[protocol],
         required=True,
-        key="start_from",
+        key=f"start_from_{protocol}",
         persist_state="session",
     )
     st.caption(

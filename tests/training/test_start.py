@@ -168,8 +168,16 @@ def test_fewer_training_images_than_classes_are_refused(specs: Any, tmp_path: Pa
         train_run(spec, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("chosen", "start"), [([], "closed-form"), (["--start", "random"], "random")])
-def test_the_command_starts_closed_form_unless_told_otherwise(
+@pytest.mark.parametrize(
+    ("chosen", "start"),
+    [
+        ([], "closed-form"),
+        (["--start", "random"], "random"),
+        (["--protocol", "full"], "random"),
+        (["--protocol", "full", "--start", "closed-form"], "closed-form"),
+    ],
+)
+def test_the_command_starts_as_suits_the_protocol_unless_told_otherwise(
     specs: Any, tmp_path: Path, chosen: list[str], start: str
 ) -> None:
     words = ["--member", "toy_resnet", "--task", specs.task, "--epochs", "1", *chosen]
