@@ -48,7 +48,7 @@ from dery_core.search import Finder, Rules
 ROOT = Path(__file__).resolve().parents[1]
 ZOOS = {"30_4": (30, 4), "100_4": (100, 4), "30_6": (30, 6)}
 MAIN = "blocks and pairs"
-STEPS, TOP_EVERY, HARD_SECONDS = 48, 12, 5.0
+STEPS, TOP_EVERY, HARD_SECONDS = 48, 8, 5.0
 COUNTS, PROPOSED_SEEDS = (100, 500), 2
 BUDGETS = {
     "30 M, 6 G": Budget(30_000_000, 6_000_000_000),

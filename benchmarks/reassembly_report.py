@@ -196,7 +196,7 @@ were counted through, none better."""
 _FAST = """## The fast path with any score
 
 *Blocks and seams*: no terms for pairs, as with few samples. *Front*: all its points, and how long it took
-to make; *known* is a look-up in it. *Best m*: the slowest of four budgets, fresh."""
+to make; *known* is a look-up in it. *Best m*: the slowest of six budgets, fresh."""
 _HARD = """## The hardest scores
 
 Where the score is the params or MACs themselves (the baselines that count as scores too), a limit on what
