@@ -37,7 +37,7 @@ def test_batch_i_counts_i_times() -> None:
 
 def test_training_mode_normalises_by_the_batch() -> None:
     module = network()
-    module[1].running_mean.fill_(5)
+    torch.nn.init.constant_(module[1].running_mean, 5)  # type: ignore[arg-type]
     assert official_naswot(module.eval(), [images()]) != official_naswot(network(), [images()])
     assert official_naswot(module.train(), [images()]) == official_naswot(network(), [images()])
 

@@ -16,7 +16,7 @@ class Landscape:
 
     def __init__(self, candidates: Candidates, linear: LinearScore, noise: float = 0.0) -> None:
         self.choices = allowed_choices(candidates)
-        values = [linear.predict(choice) for choice in self.choices]
+        values = np.array([linear.predict(choice) for choice in self.choices])
         values = values + noise * np.random.default_rng(9).normal(size=len(values))
         self.values = dict(zip(self.choices, values.tolist(), strict=True))
         self.asked: list[list[Choice]] = []
