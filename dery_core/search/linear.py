@@ -77,17 +77,21 @@ def _features(choices: Choices, models: int, pairs: bool) -> NDArray[np.float64]
     left, right = choices[:, :-1], choices[:, 1:]
     columns = [eye[choices].reshape(len(choices), -1), (left != right).astype(float)]
     if pairs:
-        columns.append(np.eye(models * models)[left * models + right].reshape(len(choices), -1))
+        one_hot = np.zeros((*left.shape, models * models))
+        np.put_along_axis(one_hot, (left * models + right)[..., None], 1.0, axis=2)
+        columns.append(one_hot.reshape(len(choices), -1))
     return np.concatenate(columns, axis=1)
 
 
 def _ridge(x: NDArray, y: NDArray, penalty: float) -> tuple[NDArray, float]:
     """Weights and unpenalised intercept, solved in the samples' space (fewer than features)."""
-    mean = x.mean(0)
-    centred = x - mean
+    used = x.any(axis=0)
+    mean = x[:, used].mean(0)
+    centred = x[:, used] - mean
     kernel = centred @ centred.T + penalty * np.eye(len(y))
-    weights = centred.T @ np.linalg.solve(kernel, y - y.mean())
-    return weights, float(y.mean() - mean @ weights)
+    weights = np.zeros(x.shape[1])
+    weights[used] = centred.T @ np.linalg.solve(kernel, y - y.mean())
+    return weights, float(y.mean() - mean @ weights[used])
 
 
 def _leave_one_out(x: NDArray, y: NDArray, penalty: float) -> float:
@@ -104,6 +108,8 @@ def _selected(choices: NDArray, values: NDArray, models: int) -> tuple[bool, flo
     error: dict[tuple[bool, float], float] = {}
     for pairs in (False, True):
         x = _features(choices, models, pairs)
+        # Pairs that no sample has are most of them, and change nothing.
+        x = x[:, x.any(axis=0)]
         error |= {(pairs, penalty): _leave_one_out(x, values, penalty) for penalty in _PENALTIES}
     return min(error, key=error.__getitem__)
 
