@@ -297,7 +297,7 @@ def assembly(names: tuple[str, ...], parts: Partition, score: str = DEFAULT_SCOR
             uncounted.follow(report)
         return Assembly.build(source, costs, scores)
 
-    return work.start(key, make, again=False), key
+    return work.start(key, make), key
 
 
 def assembly_key(names: tuple[str, ...], parts: Partition, score: str) -> Hashable:

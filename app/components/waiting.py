@@ -83,7 +83,7 @@ def progress_box(
             step = progress.step if progress else "Starting"
             st.markdown(f"{step} … {time.monotonic() - task.started:.0f} s")
         if st.button(stop, key=key, icon=":material/stop:"):
-            (end or task.cancel)()
+            (end or task.stop)()
 
 
 def follow_quietly(task: Work[T], text: str) -> bool:
