@@ -67,9 +67,9 @@ the trie of choices in sorted order, where hybrids that begin with the same bloc
 Both ways had the networks cut before; values are compared to the last bit, and the run stops where they
 differ. Where fewer hybrids were *compared* than there are, seconds of each alone are scaled up from those.
 *Blocks* is how many times fewer blocks were run. Seconds are the processor's. 100 and 300 are `sampled`, each
-block about equally often, which shares the least; what is measured in the product, all hybrids or the best by
-a surrogate, shares more. `embedded` are every second one of the networks that ship with DeRy Studio; `timm`
-eight small architectures at {side} px with random weights.
+block about equally often. Where all are measured they come in this order; proposals (below) come in rounds of
+some 26, and share within a round only. `embedded` are every second one of the networks that ship with DeRy
+Studio; `timm` eight small architectures at {side} px with random weights.
 
 {savings}
 
