@@ -10,7 +10,7 @@ from benchmarks.job_pool import Cache, Job, Result, run_jobs
 from dery_core.errors import DeryError
 from dery_core.progress import ProgressFn
 from dery_core.reassembly import HybridSpec
-from dery_core.training import DEFAULT_START, Protocol, Recipe, RunSpec, Start, train_run
+from dery_core.training import Protocol, Recipe, RunSpec, Start, train_run
 from dery_core.training.loop import METRICS
 from dery_core.zoo import Zoo, ZooModel
 
@@ -25,7 +25,7 @@ def fine_tune(
     protocol: Protocol,
     epochs: int,
     seed: int,
-    start: Start = DEFAULT_START,
+    start: Start = "closed-form",
 ) -> RunSpec:
     """A subject's run by the product's own recipe and, by default, start."""
     if isinstance(subject, HybridSpec):

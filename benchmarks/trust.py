@@ -45,6 +45,7 @@ HYBRIDS = 40
 SEEDS = (0, 1, 2)
 EPOCHS = 4
 PROTOCOLS: tuple[Protocol, ...] = ("frozen", "full")
+OTHER: dict[Start, Start] = {"closed-form": "random", "random": "closed-form"}
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,12 @@ class Training(NamedTuple):
 
 
 def trainings(chosen: list[Subject]) -> list[Training]:
-    """Everything to train, the first seed of all before the second of any; and, to see whether the start
-    favours a score that fits seams in the same way, every hybrid once from random seams."""
+    """Everything to train, the first seed of all before the second of any, from the product's start; and
+    every hybrid once from the other start, to see what the start is worth and which scores it favours."""
     hybrids = [subject for subject in chosen if isinstance(subject.what, HybridSpec)]
     return [
-        *(
-            Training(subject, p, seed, DEFAULT_STARTS[p])
-            for seed in SEEDS
-            for p in PROTOCOLS
-            for subject in chosen
-        ),
-        *(Training(subject, p, SEEDS[0], "random") for p in PROTOCOLS for subject in hybrids),
+        *(Training(s, p, seed, DEFAULT_STARTS[p]) for seed in SEEDS for p in PROTOCOLS for s in chosen),
+        *(Training(s, p, SEEDS[0], OTHER[DEFAULT_STARTS[p]]) for p in PROTOCOLS for s in hybrids),
     ]
 
 

@@ -33,9 +33,10 @@ TEXT = """# How far each score can be trusted
 A score promises how good a hybrid will be before it is trained. Here the promise meets the truth: {hybrids}
 hybrids of the embedded zoo, cut in four as the demo cuts it and drawn so that every block appears about
 equally often, and its {members} members, each really trained on the target task with {seeds} seeds, frozen
-(new layers alone) and full (all weights), for {epochs} epochs by the product's recipe and closed-form start;
-the demo trains for eight, which here would have taken twice as long. Made by `python -m benchmarks.trust`:
-the trainings are `assets/trust.csv`, the scores `assets/trust_scores.csv`.
+(new layers alone) and full (all weights), for {epochs} epochs by the product's recipe and from the product's
+start: seams and head fitted in closed form where frozen, random where full. The demo trains for eight, which
+here would have taken twice as long. Made by `python -m benchmarks.trust`: the trainings are
+`assets/trust.csv`, the scores `assets/trust_scores.csv`.
 
 **τ** is Kendall's τ-b between the score and the top-1 accuracy after the last epoch, mean of the seeds: 1
 when both order all hybrids alike, 0 by chance, -1 when the orders are opposite. In brackets the 95 %
@@ -51,7 +52,7 @@ percentile interval over {resamples:,} resamples of the hybrids.
 
 *Ceiling* is the mean τ between the accuracies of two seeds: about the most that any score could reach
 against one training. Frozen and full accuracy order the hybrids alike with τ {between}.
-The accuracy of the closed-form start itself, on the test images and before any training, orders them with
+The accuracy that a closed-form start has on the test images before any training orders them with
 τ {before}: a score that looks at hybrids fitted in this way has little more to see.
 
 ## What one gets by choosing with a score
@@ -77,18 +78,18 @@ need no seams, so this also asks whether a score knows what a seam costs:
   size, and a score that mostly follows size has less to say.
 """
 
-STARTS = """## Does the start favour the scores that fit seams?
+STARTS = """## What the start is worth, and which scores it favours
 
-The ridge probe, LogME, LEEP, NCE and the H-score look at hybrids whose seams are fitted in closed form, and
-every training above starts from such a fit. So {started} hybrids were trained once more from random seams
-and head, with seed 0 alone, and every score is set against both:
+The ridge probe, LogME, LEEP, NCE and the H-score look at hybrids whose seams are fitted in closed form. A
+training that starts from such a fit might favour them. So the hybrids were trained from either start, with
+seed 0, and every score is set against both ({started} hybrids):
 
 {starts}
 
 {starts_said}
 
-What the start is worth in itself, mean top-1 % of the same hybrids and what the random start changes, with a
-95 % interval (Student's t over the hybrids):
+Mean top-1 % of the same hybrids by start, and what the random one changes, with a 95 % interval (Student's t
+over the hybrids):
 
 {worth}
 
@@ -113,17 +114,19 @@ def document(epochs: int) -> str:
         sentences=_sentences(of),
         ranges=_ranges(),
         between=_tau(Trust("", "full", *between, len(shared))),
-        before=" and ".join(f"{_before(of[p]):+.2f} ({p})" for p in PROTOCOLS),
+        before=" and ".join(f"{_before(of[p], p):+.2f} ({p})" for p in PROTOCOLS),
         top=TOP,
         chosen=_chosen_table(of),
         with_members=_tau_table(members=True),
-        starts=_starts(of),
+        starts=_starts(),
     )
 
 
-def _before(of: Trained) -> float:
-    """τ between accuracy before and after training."""
-    return kendall(np.nanmean(of.before, axis=1), of.accuracy)[0]
+def _before(of: Trained, protocol: Protocol) -> float:
+    """τ between what a closed-form start has before training and accuracy after it."""
+    fitted = trained(protocol, start="closed-form")
+    before = dict(zip(fitted.names, np.nanmean(fitted.before, axis=1), strict=True))
+    return kendall(np.array([before[name] for name in of.names]), of.accuracy)[0]
 
 
 def _accuracies(of: Trained, names: Sequence[str]) -> Floats:
@@ -211,36 +214,63 @@ def _chosen_table(of: dict[Protocol, Trained]) -> str:
     return _table(rows, ["chosen by", "full", "frozen"])
 
 
-def _starts(of: dict[Protocol, Trained]) -> str:
-    counts = [len(trained(protocol, start="random").names) for protocol in PROTOCOLS]
-    if not min(counts):
+def _starts() -> str:
+    either = {protocol: _either(protocol) for protocol in PROTOCOLS}
+    count = min(len(each["random"].names) for each in either.values())
+    if not count:
         return ""
-    worth = {protocol: _worth(of[protocol], protocol) for protocol in PROTOCOLS}
+    worth = {protocol: _worth(each) for protocol, each in either.items()}
     rows = [
         [p, f"{w.closed:.1f}", f"{w.random:.1f}", f"{w.gain:+.1f} [{w.low:+.1f}, {w.high:+.1f}]"]
         for p, w in worth.items()
     ]
     said = [textwrap.fill(f"- {w.sentence(p)}", 110, subsequent_indent="  ") for p, w in worth.items()]
     return STARTS.format(
-        started=min(counts),
-        starts=_start_table(of),
-        starts_said=_starts_said(),
+        started=count,
+        starts=_start_table(either),
+        starts_said=_starts_said(either),
         worth=_table(rows, ["", "closed form", "random", "difference"]),
         worth_said="\n".join(said),
     )
 
 
-def _starts_said() -> str:
-    """How the product's score fares from a start that it didn't see."""
+def _either(protocol: Protocol) -> dict[str, Trained]:
+    """The hybrids that were trained from both starts, by start, with the first seed alone."""
+    both = {start: trained(protocol, start=start) for start in ("closed-form", "random")}
+    names = tuple(n for n in both["closed-form"].names if n in both["random"].names)
+    found = {}
+    for start, of in both.items():
+        rows = [of.names.index(name) for name in names]
+        values = {score: column[rows] for score, column in of.values.items()}
+        found[start] = Trained(names, of.top1[rows, :1], of.before[rows, :1], values)
+    return found
+
+
+def _start_table(either: dict[Protocol, dict[str, Trained]]) -> str:
+    """τ of every score against the accuracies from either start."""
+    columns = {
+        f"{protocol}, {start}": {
+            score: _tau(Trust(score, protocol, *kendall(*of.pair(score)), len(of.names)))
+            for score in _scores()
+        }
+        for protocol, starts in either.items()
+        for start, of in starts.items()
+    }
+    rows = [[SCORES[s].title, *(column[s] for column in columns.values())] for s in _scores()]
+    return _table(rows, ["score", *columns])
+
+
+def _starts_said(either: dict[Protocol, dict[str, Trained]]) -> str:
+    """Which score ranks best from which start."""
     parts = []
-    for protocol in PROTOCOLS:
-        of = trained(protocol, start="random")
-        taus = {score: kendall(*of.pair(score))[0] for score in _scores()}
-        best = max(taus, key=lambda score: taus[score])
-        names = dict.fromkeys((best, DEFAULT_SCORE, "naswot", "macs"))
-        figures = _listed(f"{SCORES[name].title} {taus[name]:.2f}" for name in names)
-        parts.append(f"{protocol} {SCORES[best].title} ranks best ({figures})")
-    return textwrap.fill(f"From random seams, {'; '.join(parts)}.", 110)
+    for protocol, starts in either.items():
+        for start, of in starts.items():
+            taus = {score: kendall(*of.pair(score))[0] for score in _scores()}
+            best = max(taus, key=lambda score: taus[score])
+            names = dict.fromkeys((best, *NAMED, "macs"))
+            figures = _listed(f"{SCORES[name].title} {taus[name]:.2f}" for name in names)
+            parts.append(f"- {protocol}, {start} start: {SCORES[best].title} ranks best ({figures}).")
+    return "\n".join(textwrap.fill(part, 110, subsequent_indent="  ") for part in parts)
 
 
 class _Worth(NamedTuple):
@@ -268,30 +298,12 @@ class _Worth(NamedTuple):
         return f"{begin}; which start ends higher is within chance."
 
 
-def _worth(of: Trained, protocol: Protocol) -> _Worth:
-    random = trained(protocol, start="random")
-    rows = [of.names.index(name) for name in random.names]
-    closed, other = of.top1[rows, 0], random.top1[:, 0]
-    gain = other - closed
+def _worth(starts: dict[str, Trained]) -> _Worth:
+    closed, random = (starts[start].top1[:, 0] for start in ("closed-form", "random"))
+    gain = random - closed
+    mean, before = float(gain.mean()), float(starts["closed-form"].before.mean())
     width = float(t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain)))
-    mean = float(gain.mean())
-    before = float(of.before[rows, 0].mean())
-    return _Worth(float(closed.mean()), float(other.mean()), mean, mean - width, mean + width, before)
-
-
-def _start_table(of: dict[Protocol, Trained]) -> str:
-    """τ of every score against one seed's accuracies, from either start, over the hybrids that have both."""
-    columns: dict[str, dict[str, str]] = {}
-    for protocol in PROTOCOLS:
-        random, closed = trained(protocol, start="random"), of[protocol]
-        rows = [closed.names.index(name) for name in random.names]
-        starts = {"closed form": closed.top1[rows, 0], "random": random.top1[:, 0]}
-        for start, top1 in starts.items():
-            one = Trained(random.names, top1[:, None], random.before, random.values)
-            taus = {s: Trust(s, protocol, *kendall(*one.pair(s)), len(rows)) for s in _scores()}
-            columns[f"{protocol}, {start}"] = {s: _tau(trust) for s, trust in taus.items()}
-    rows_ = [[SCORES[s].title, *(column[s] for column in columns.values())] for s in _scores()]
-    return _table(rows_, ["score", *columns])
+    return _Worth(float(closed.mean()), float(random.mean()), mean, mean - width, mean + width, before)
 
 
 def _scores() -> list[str]:

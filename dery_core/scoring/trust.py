@@ -25,6 +25,8 @@ RESAMPLES = 2000
 BASELINES = ("params", "macs")
 
 Protocol = Literal["frozen", "full"]
+STARTS: dict[Protocol, str] = {"frozen": "closed-form", "full": "random"}
+"""Where the trainings of a protocol begin unless asked otherwise: as training's own DEFAULT_STARTS."""
 Floats = NDArray[np.float64]
 
 
@@ -65,11 +67,11 @@ class Trained:
 
 
 @lru_cache
-def trained(protocol: Protocol = "full", members: bool = False, start: str = "closed-form") -> Trained:
-    """What was trained under a protocol from a start of its new layers: hybrids, and the zoo's members too
-    where asked. Few were trained from a random start."""
+def trained(protocol: Protocol = "full", members: bool = False, start: str = "") -> Trained:
+    """What was trained under a protocol from a start of its new layers, by default the product's: hybrids,
+    and the zoo's members too where asked."""
     kinds = ("hybrid", "member") if members else ("hybrid",)
-    wanted = [(protocol, start, kind) for kind in kinds]
+    wanted = [(protocol, start or STARTS[protocol], kind) for kind in kinds]
     rows = [row for row in _rows(TRAININGS) if (row["protocol"], row["start"], row["kind"]) in wanted]
     names = tuple(dict.fromkeys(row["subject"] for row in rows))
     seeds = sorted({row["seed"] for row in rows})
