@@ -243,7 +243,7 @@ def figures(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
 def counted(assembly: Assembly, rules: Rules) -> str:
     """How many hybrids keep `rules`, as far as they can be counted."""
     count = assembly.finder.count(rules)
-    return "over a million" if count is None else f"{count:,}"
+    return "too many to count" if count is None else f"{count:,}"
 
 
 def score_figure(place: DeltaGenerator, assembly: Assembly, hybrid: Choice) -> None:

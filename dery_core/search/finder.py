@@ -15,14 +15,17 @@ from dery_core.search.layered import Layered
 from dery_core.search.listed import Listed
 from dery_core.search.objective import MeasuredScore, Objective
 from dery_core.search.rules import Rules, space
-from dery_core.search.table import Table, containing, excess, widened
+from dery_core.search.table import Table, clamped, containing, excess, widened
+
+_KEPT = 4
+"""Sets of rules that a finder remembers what it knows about."""
 
 
 class Finder:
     """Answers for one set of candidates and one score, for any rules. Safe to share by threads.
 
     Best means: higher score, then fewer MACs, then fewer params, then the lexicographically smaller
-    choice. What is known about some rules is kept for every budget: after `front(rules)` the best
+    choice. What is known about the last few rules is kept for every budget: after `front(rules)` the best
     hybrid and the gains within another budget are looked up, if it has no minima. Every method raises
     a DeryError of one sentence for rules that contradict themselves.
     """
@@ -38,7 +41,7 @@ class Finder:
         DeryError that names the nearest feasible budget, or the rule that is too strict, when there
         is none.
         """
-        found = self._search(rules).best(rules.budget, top)
+        found = self._search(rules).best(clamped(rules.budget), top)
         if not len(found):
             raise self._infeasible(rules)
         return self._choices(found)
@@ -46,7 +49,7 @@ class Finder:
     def front(self, rules: Rules) -> Front:
         """All trade-offs under `rules`, budget included; DeryError when nothing fits."""
         self.best(rules)
-        found, complete = self._search(rules).front(rules.budget)
+        found, complete = self._search(rules).front(clamped(rules.budget))
         found = found[np.lexsort((-found.score, found.params, found.macs))]
         return Front(found.choices, found.params, found.macs, self._scores(found.score), complete)
 
@@ -59,47 +62,52 @@ class Finder:
 
     def nearest(self, rules: Rules) -> Nearest | None:
         """The feasible budget nearest to that of `rules`; None when they allow no hybrid of any size."""
-        search = self._search(rules)
-        share = search.least_excess(rules.budget)
+        search, budget = self._search(rules), clamped(rules.budget)
+        share = search.least_excess(budget)
         if share is None:
             return None
-        (choice,) = self._choices(search.best(widened(rules.budget, share), 1))
+        (choice,) = self._choices(search.best(widened(budget, share), 1))
         share = excess(rules.budget, choice.params, choice.macs)
         return Nearest(float(share), containing(rules.budget, choice.params, choice.macs), choice)
 
     def gains(self, rules: Rules, choice: Choice, within: float = 0.10) -> tuple[Gain, ...]:
         """What each limit of `rules`, moved by at most `within` of itself, would buy beyond `choice`."""
-        search = self._search(rules)
-        above, prices = self._exact(choice), search.prices(rules.budget)
+        search, budget = self._search(rules), clamped(rules.budget)
+        above, prices = self._exact(choice), search.prices(budget)
         gains = []
-        for limit, now in rules.budget.limits.items():
+        for limit, now in budget.limits.items():
             furthest = now + int(within * now) if limit.startswith("max") else now - int(within * now)
-            to = search.cheapest(replace(rules.budget, **{limit: furthest}), limit, above)
+            to = search.cheapest(replace(budget, **{limit: furthest}), limit, above)
             better = None
             if to is not None:
-                (better,) = self._choices(search.best(replace(rules.budget, **{limit: to}), 1))
-            gains.append(Gain(limit, now, to, better, prices[limit] * self._unit))
+                (better,) = self._choices(search.best(replace(budget, **{limit: to}), 1))
+            gains.append(Gain(limit, rules.budget.limits[limit], to, better, prices[limit] * self._unit))
         return tuple(gains)
 
     def surprise(self, rules: Rules, seed: int = 0) -> Choice:
         """A hybrid that keeps `rules`, every one as likely as every other; DeryError when none does."""
         self.best(rules)
-        return self._choices(self._search(rules).draw(rules.budget, np.random.default_rng(seed)))[0]
+        return self._choices(self._search(rules).draw(clamped(rules.budget), np.random.default_rng(seed)))[0]
 
     def count(self, rules: Rules) -> int | None:
         """How many candidates keep `rules`; None when they are too many to be counted quickly."""
-        return self._search(rules).count(rules.budget)
+        return self._search(rules).count(clamped(rules.budget))
 
     def _search(self, rules: Rules) -> Listed | Layered:
         here = space(self.candidates, rules)
         with self._lock:
-            if rules.unlimited not in self._searches:
-                self._searches[rules.unlimited] = (
+            found = self._searches.pop(rules.unlimited, None)
+            if found is None:
+                found = (
                     Listed(here, self.objective)
                     if isinstance(self.objective, MeasuredScore)
                     else Layered(here, self.objective)
                 )
-            return self._searches[rules.unlimited]
+            # The last one asked stands last, and the first goes: each may hold hundreds of megabytes.
+            self._searches[rules.unlimited] = found
+            if len(self._searches) > _KEPT:
+                del self._searches[next(iter(self._searches))]
+            return found
 
     @property
     def _unit(self) -> float:

@@ -111,19 +111,24 @@ class Extender:
         k = labels.choices.shape[1] - 1
         mode, last = labels.mode, labels.last
         following = np.arange(self.block.shape[2]) if models is None else models
-        kept = np.ones((len(labels), len(following)), bool)
-        for bound in bounds:
-            steps = bound.steps[k][:, :, following]
-            kept &= (bound.weights @ labels.costs)[:, None] + steps[mode, last] <= bound.most
-        if self.counted:
-            kept &= self._countable(labels, following)
-        rows, columns = np.nonzero(kept)
+        rows, columns = np.nonzero(self.follow(labels, bounds, following))
         came, went = last[rows], following[columns]
         costs = labels.costs[:, rows] + self.block[:, k + 1, went] + self.pair[:, k, came, went]
         choices = np.concatenate([labels.choices[rows], went[:, None]], axis=1)
         mode = self.states.after[k][mode[rows], came, went]
         longer = Labels(choices, mode, costs, labels.used[rows])
         return _with_used(longer) if self.counted else longer
+
+    def follow(self, labels: Labels, bounds: Sequence[Bound], models: Ints) -> NDArray[np.bool_]:
+        """Which of `models` may come next so that every bound is kept: (S, models)."""
+        k = labels.choices.shape[1] - 1
+        kept = np.ones((len(labels), len(models)), bool)
+        for bound in bounds:
+            steps = bound.steps[k][:, :, models]
+            kept &= (bound.weights @ labels.costs)[:, None] + steps[labels.mode, labels.last] <= bound.most
+        if self.counted:
+            kept &= self._countable(labels, models)
+        return kept
 
     def _countable(self, labels: Labels, models: Ints) -> NDArray[np.bool_]:
         """Which of `models` may follow as far as the number of sources goes: (S, models)."""

@@ -2,7 +2,7 @@
 
 import math
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from threading import RLock
 
@@ -39,6 +39,7 @@ class Layered:
         self._lock = RLock()
         self._front: Table | None = None
         self._front_fails = False
+        self.count = lru_cache(maxsize=256)(self._count)
 
     def best(self, budget: Budget, top: int) -> Table:
         if top == 1 and self._front is not None and not _has_minima(budget):
@@ -48,12 +49,11 @@ class Layered:
     def front(self, budget: Budget) -> tuple[Table, bool]:
         """Points of the front, and whether they are all."""
         whole = self._whole_front()
-        if whole is not None and not _has_minima(budget):
+        limits = self._binding(budget)
+        if whole is not None and not (limits and _has_minima(budget)):
             return whole.front(budget), True
-        if whole is not None:
-            found = front(self.paths, caps(budget))
-            if found is not None:
-                return _table(found), True
+        if limits and (found := front(self.paths, limits)) is not None:
+            return _table(found), True
         return self._sampled_front(budget), False
 
     def _whole_front(self) -> Table | None:
@@ -141,8 +141,16 @@ class Layered:
     def draw(self, budget: Budget, random: np.random.Generator) -> Table:
         return _table(draw(self.paths, caps(budget), random))
 
-    def count(self, budget: Budget) -> int | None:
-        return count(self.paths, caps(budget))
+    def _count(self, budget: Budget) -> int | None:
+        return count(self.paths, self._binding(budget))
+
+    def _binding(self, budget: Budget) -> list[Cap]:
+        """The limits of `budget` that forbid something."""
+        ends = self.extremes()
+        if ends is None:
+            return caps(budget)
+        costs = {PARAMS: (ends.min_params, ends.max_params), MACS: (ends.min_macs, ends.max_macs)}
+        return [cap for cap in caps(budget) if max(cap.sign * end for end in costs[cap.cost]) > cap.most]
 
 
 def caps(budget: Budget) -> list[Cap]:

@@ -12,6 +12,8 @@ from dery_core.reassembly.value import Budget
 from dery_core.search.dominance import nondominated
 from dery_core.search.rules import within
 
+_FURTHEST = 2**62
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -103,6 +105,11 @@ def _excess(budget: Budget, params: NDArray, macs: NDArray) -> NDArray[np.float6
         if least is not None:
             shares.append((least - value) / max(least, 1))
     return np.stack(shares)
+
+
+def clamped(budget: Budget) -> Budget:
+    """`budget` with limits that fit into 64 bits with room for sums: no network comes near."""
+    return Budget(**{name: min(limit, _FURTHEST) for name, limit in budget.limits.items()})
 
 
 def widened(budget: Budget, share: Fraction) -> Budget:

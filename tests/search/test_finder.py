@@ -225,6 +225,53 @@ def test_a_front_too_large_to_find_whole_is_sampled(
     assert (np.diff(front.macs) >= 0).all()
 
 
+def test_a_budgets_front_is_whole_where_only_the_front_of_all_is_too_large(
+    random_candidates: Make, random_linear: MakeLinear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates, linear = random_candidates(12), random_linear(12)
+    cheap = sorted(each.macs for each in enumerate_best(candidates, linear, Rules()))[12]
+    rules = Rules(Budget(max_macs=cheap))
+    monkeypatch.setattr(dery_core.search.front, "_MOST_LABELS", 20)
+    finder = Finder(candidates, linear)
+    assert not finder.front(Rules()).complete
+    check_front(finder, rules, candidates, linear)
+
+
+@pytest.mark.parametrize("huge", [10**20, 10**400], ids=["1e20", "1e400"])
+def test_limits_of_any_size_are_limits(case: tuple[Candidates, Objective], huge: int) -> None:
+    candidates, objective = case
+    finder = Finder(candidates, objective)
+    ends = finder.extremes(Rules())
+    some = Budget(max_macs=(ends.min_macs + ends.max_macs) // 2)
+    loose = replace(some, max_params=huge)
+    best = finder.best(Rules(some), 5)
+    assert finder.best(Rules(loose), 5) == best
+    assert finder.front(Rules(loose)).choices.tolist() == finder.front(Rules(some)).choices.tolist()
+    assert finder.count(Rules(loose)) == finder.count(Rules(some))
+    assert finder.surprise(Rules(loose), 3) == finder.surprise(Rules(some), 3)
+    gains = {gain.limit: gain for gain in finder.gains(Rules(loose), best[0])}
+    assert gains["max_params"].now == huge
+    assert gains["max_params"].to is None
+    nearest = finder.nearest(Rules(Budget(max_params=huge, max_macs=10)))
+    assert nearest is not None
+    assert nearest.budget == Budget(huge, ends.min_macs)
+    with pytest.raises(DeryError, match="allow .* MACs"):
+        finder.best(Rules(Budget(max_params=huge, max_macs=10)))
+    with pytest.raises(DeryError, match="ask for no more than"):
+        finder.best(Rules(Budget(min_params=huge)))
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(Budget(max_params=120_000)), Rules(max_models=3)])
+def test_too_many_to_count_is_said_and_not_tried(
+    random_candidates: Make, random_linear: MakeLinear, monkeypatch: pytest.MonkeyPatch, rules: Rules
+) -> None:
+    monkeypatch.setattr(dery_core.search.draw, "_CELLS", 30)
+    candidates, linear = random_candidates(4, n=6, k=4), random_linear(4, n=6, k=4)
+    found = Finder(candidates, linear).count(rules)
+    # Without limits paths are counted, which takes no list of them.
+    assert found == (6**4 - 6 if rules == Rules() else None)
+
+
 def test_a_rule_that_no_size_allows_is_named(random_candidates: Make, random_linear: MakeLinear) -> None:
     plain = random_candidates(0, n=2)
     # The first block is a transformer's in both networks, and CNN blocks follow.
