@@ -196,7 +196,7 @@ def _cloud(candidates: Candidates, objective: Objective) -> pd.DataFrame:
 
 def _members(candidates: Candidates, scores: Scores) -> pd.DataFrame:
     whole = np.repeat(np.arange(len(candidates.models))[:, None], candidates.k, axis=1)
-    score = np.array([scores.score(choice) or math.nan for choice in whole.tolist()], float)
+    score = np.array([scores.score(choice) for choice in whole.tolist()], float)
     params, macs = candidates.costs(whole)
     lines = pd.DataFrame({"macs": macs, "params": params, "score": score, "name": candidates.models})
     return lines[np.isfinite(lines["score"])]

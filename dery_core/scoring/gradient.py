@@ -96,8 +96,8 @@ def synflow(nodes: Iterable[nn.Module], input_size: tuple[int, int, int]) -> flo
 
 def grad_norm(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
     """log of the L2 norm, over all parameters, of the gradient of the mean cross-entropy on batches of
-    preprocessed images and their labels (Abdelfattah et al., ICLR 2021, section 3.2, there without the
-    logarithm). Eval mode. -inf where there is none."""
+    preprocessed images and their labels (after Abdelfattah et al., ICLR 2021, section 3.2; zero-cost-nas
+    adds the norms of layers and takes no logarithm). Eval mode. -inf where there is none."""
     held = {name: _leaf(parameter.detach()) for name, parameter in module.named_parameters()}
     images = sum(len(labels) for _, labels in batches)
     total = [torch.zeros_like(parameter) for parameter in held.values()]

@@ -34,15 +34,17 @@ def propose(
 ) -> dict[Choice, float]:
     """Measure `count` candidates that lead to the best ones: values by choice.
 
-    First a sample (`sampled`, a quarter of the count); then, in rounds of a tenth, what the linear model
-    of all measured so far holds for the best under each of `rules` (by default a grid of budgets, so that
-    every place of the sliders is served), and a few at random. `measure` gets sorted choices that it
-    never got before, -inf is a candidate that can't be scored. Deterministic.
+    First a sample (`sampled`; a quarter of the count, up to half for a zoo of many networks); then, in
+    rounds of a tenth, what the linear model of all measured so far holds for the best under each of
+    `rules` (by default a grid of budgets, so that every place of the sliders is served), and a few at
+    random. `measure` gets sorted choices that it never got before, -inf is a candidate that can't be
+    scored. Deterministic.
     """
     generator = np.random.default_rng(seed)
     rules = budget_grid(candidates, seed) if rules is None else rules
     count = min(count, allowed_count(candidates))
-    first = sampled(candidates, round(_FIRST * count), seed)
+    own = min(2 * len(candidates.models), count // 2)
+    first = sampled(candidates, max(round(_FIRST * count), own), seed)
     known = dict(zip(first, measure(first), strict=True))
     size = max(1, round(_ROUND * count))
     while len(known) < count:
@@ -64,9 +66,11 @@ def budget_grid(candidates: Candidates, seed: int = 0) -> list[Rules]:
 
 
 def sampled(candidates: Candidates, count: int, seed: int) -> list[Choice]:
-    """`count` choices, sorted: every model's own chain of blocks (all of them, even if they are more) and
-    a seeded draw in which every block appears equally often."""
+    """`count` choices, sorted: every model's own chain of blocks (where they would be more than half of
+    it, a seeded draw of them) and a seeded draw in which every block appears equally often."""
     own = [(i,) * candidates.k for i in range(len(candidates.models))]
+    if len(own) > count // 2:
+        own = [own[i] for i in np.random.default_rng(seed).permutation(len(own))[: count // 2].tolist()]
     deals = _deals(candidates, np.random.default_rng(seed))
     return sorted(own + _new(deals, set(own), min(count, allowed_count(candidates)) - len(own)))
 

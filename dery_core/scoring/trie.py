@@ -54,9 +54,9 @@ class Trie(Generic[State]):
         while shared < len(self._states) and choice[shared] == self._prefix[shared]:
             shared += 1
         del self._states[shared:]
+        self._prefix = tuple(choice)
         for k in range(shared, len(choice)):
             self._states.append(_step(self._carrier, self._states, choice, k))
-        self._prefix = tuple(choice)
         return self._carrier.values(self._states[-1], choice)
 
 

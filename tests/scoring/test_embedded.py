@@ -28,7 +28,7 @@ def assembled(embedded: Zoo, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     partition = solve_partition(table, k=4)
     priced = candidates(embedded, partition, len(load_task(TARGET_TASK).classes))
     scores = score_candidates(
-        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, "naswot", sample=48, exhaustive=0
+        embedded, partition, priced, Probe(TARGET_TASK, 32), workspace, "naswot", sample=64, exhaustive=0
     )
     return priced, scores
 

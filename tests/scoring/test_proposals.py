@@ -133,6 +133,14 @@ def test_sample_holds_own_chains_and_each_block_about_equally_often(
     assert choices != sampled(candidates, 200, seed=1)
 
 
+def test_a_sample_smaller_than_the_zoo_holds_hybrids_too(
+    random_candidates: Callable[..., Candidates],
+) -> None:
+    found = sampled(random_candidates(0, n=20, k=3), 10, seed=0)
+    assert len(found) == 10
+    assert sum(len(set(choice)) > 1 for choice in found) >= 5
+
+
 def test_sample_of_shuffled_sets_keeps_to_them(random_candidates: Callable[..., Candidates]) -> None:
     candidates = random_candidates(1, n=6, k=3, shuffled=True)
     choices = np.array(sampled(candidates, 40, seed=0))

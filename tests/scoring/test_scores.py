@@ -209,4 +209,4 @@ def test_other_pictures_under_the_same_name_are_measured_anew(
         loading._load.cache_clear()  # as in another process
         assert kept_scores(*asked, sample=3, exhaustive=0) is None
         found.append(score_candidates(*asked, sample=3, exhaustive=0))
-    assert found[0].score((0, 0, 0)) != found[1].score((0, 0, 0))
+    assert [each.score for each in found[0].measured] != [each.score for each in found[1].measured]
