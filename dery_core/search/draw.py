@@ -48,10 +48,11 @@ def count(paths: Paths, caps: Sequence[Cap]) -> int | None:
     labels = extender.first(bounds)
     models = np.arange(extender.block.shape[2])
     for left in reversed(range(len(paths.states.after))):
-        if len(labels) * len(models) > _CELLS:
-            return None
+        longer = int(extender.follow(labels, bounds, models).sum())
         if not left:
-            return int(extender.follow(labels, bounds, models).sum())
+            return longer
+        if longer * len(models) > _CELLS:
+            return None
         labels = extender.extended(labels, bounds)
     return len(labels)
 
