@@ -35,3 +35,12 @@ def parse_quantity(text: str) -> int:
     if math.isinf(count):
         raise DeryError(f"'{text}' is more than any network has.")
     return round(count)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "45 s", "12 min", "1 h 37 min"; at least one second."""
+    whole = max(1, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

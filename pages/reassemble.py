@@ -107,7 +107,10 @@ def limit(name: Literal["params", "macs"], label: str, low: int, high: int) -> N
     """A slider from the smallest to the largest hybrid; at its end there is no limit."""
     limits = budget_limits(low, high)
     chosen, key = state.get(name), state.LIMIT_KEYS[name]
-    # A limit from the URL may lie anywhere.
+    if chosen is not None and low <= chosen <= limits[-1]:
+        # One from the address, or from a button, is kept to the unit.
+        limits = sorted({*limits, chosen})
+    # Others may lie anywhere.
     shown = limits[-1] if chosen is None else next((limit for limit in limits if limit >= chosen), limits[-1])
     st.session_state.setdefault(key, shown)
     st.select_slider(

@@ -11,6 +11,7 @@ from app.components.errors import error_box
 from app.work import Fault, Work
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
+from dery_core.units import duration
 
 T = TypeVar("T")
 
@@ -48,7 +49,9 @@ def tell_end(task: Work[Any], key: Hashable, title: str, again: bool = True) -> 
     try:
         task.value()
     except Cancelled:
-        st.info("Stopped. What was finished is kept.", icon=":material/pause_circle:")
+        st.info(
+            "Stopped, here or in another window. What was finished is kept.", icon=":material/pause_circle:"
+        )
     except Fault as error:
         error_box(f"“{title.split(':')[0]}” failed: {error}")
     except DeryError as error:
@@ -110,4 +113,4 @@ def spoken(progress: Progress) -> str:
     text = f"{progress.step}: {progress.amount}"
     if progress.remaining is None:
         return text
-    return f"{text} · {progress.speed} · about {max(1, round(progress.remaining))} s to go"
+    return f"{text} · {progress.speed} · about {duration(progress.remaining)} to go"

@@ -13,7 +13,7 @@ from app.components.score_text import difference, written
 from app.frames import joined
 from dery_core.reassembly import Budget, Choice
 from dery_core.search import Gain, Rules
-from dery_core.units import quantity
+from dery_core.units import figure, quantity
 
 WITHIN = 0.10
 _WITHIN = f"{100 * WITHIN:.0f} %"
@@ -97,7 +97,8 @@ def spoken_price(gain: Gain) -> str:
     if not worth:
         return ""
     unit = UNITS[_size(gain)]
-    return f"Shadow price: 1 % more or less ({quantity(step)} {unit}) is worth about {worth:.2g} of score."
+    told = figure(float(f"{worth:.2g}"))
+    return f"Shadow price: 1 % more or less ({quantity(step)} {unit}) is worth about {told} of score."
 
 
 def gain_card(gain: Gain, best: Choice, models: Sequence[str], colours: Mapping[str, str]) -> str:

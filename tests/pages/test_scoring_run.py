@@ -72,7 +72,7 @@ def test_a_stopped_scoring_stays_stopped_until_it_is_tried_again(
 
     monkeypatch.setattr(steps, "scores_of", stopped_once)
     app = open_page("reassemble", **CHOSEN)
-    assert "Stopped. What was finished is kept." in told(app)
+    assert "What was finished is kept." in told(app)
     app.run()
     assert not shown(app)
     assert len(asked) == 1
