@@ -50,7 +50,7 @@ def tell_end(task: Work[Any], key: Hashable, title: str, again: bool = True) -> 
         task.value()
     except Cancelled:
         st.info(
-            "Stopped, here or in another window. What was finished is kept.", icon=":material/pause_circle:"
+            "Stopped here or in another window. What was finished is kept.", icon=":material/pause_circle:"
         )
     except Fault as error:
         error_box(f"“{title.split(':')[0]}” failed: {error}")
