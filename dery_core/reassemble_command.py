@@ -30,14 +30,16 @@ def reassemble(arguments: argparse.Namespace) -> None:
     from dery_core.jobs import ScoringSpec, begin_scoring, scores_of
     from dery_core.partition import Partition
     from dery_core.scoring import DEFAULT_SCORE, measure
-    from dery_core.search import Finder
+    from dery_core.search import Finder, blocks_left
 
-    rules = _rules(arguments)
+    rules, parts = _rules(arguments), Partition.load(path)
+    # Pricing takes seconds: what is mistyped is told before.
+    blocks_left(rules, parts.models, parts.k)
     zoo, workspace, task = open_zoo(arguments), Workspace.open(arguments.workspace), task_named(arguments)
     spec = ScoringSpec(
         str(zoo.path),
         task.name,
-        Partition.load(path),
+        parts,
         arguments.score or DEFAULT_SCORE,
         sample=arguments.sample,
         seed=arguments.seed,

@@ -168,6 +168,30 @@ def test_rules_that_no_hybrid_keeps_are_one_line_before_any_measuring(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--with", "swin.cluter"], "did you mean 'swin.clutter'"),
+        (["--without-block", "vit.clutter:4"], "vit.clutter has no stage 4"),
+        (["--with", "vit.clutter", "--without", "vit.clutter"], "both required and forbidden"),
+    ],
+)
+def test_a_mistake_in_the_rules_is_told_before_anything_is_priced(
+    capsys: pytest.CaptureFixture[str],
+    workspace: str,
+    partition: str,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    complaint: str,
+) -> None:
+    priced = []
+    monkeypatch.setattr("dery_core.jobs.ScoringSpec.priced", lambda *_: priced.append(1))
+    status, _, err = run(capsys, "reassemble", partition, *words, "--workspace", workspace)
+    assert status == 2
+    assert complaint in err
+    assert not priced
+
+
 def test_what_is_no_partition_is_told(
     capsys: pytest.CaptureFixture[str], workspace: str, partition: str, tmp_path: Path
 ) -> None:

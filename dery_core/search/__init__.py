@@ -5,7 +5,7 @@ from dery_core.search.finder import Finder
 from dery_core.search.linear import LinearScore, fit_linear
 from dery_core.search.objective import MeasuredScore, Objective
 from dery_core.search.program import Program
-from dery_core.search.rules import Rules
+from dery_core.search.rules import Rules, blocks_left
 
 __all__ = [
     "Extremes",
@@ -18,5 +18,6 @@ __all__ = [
     "Objective",
     "Program",
     "Rules",
+    "blocks_left",
     "fit_linear",
 ]

@@ -116,26 +116,32 @@ def _most(limit: int | None) -> int:
 
 def space(candidates: Candidates, rules: Rules) -> Space:
     """`rules` in the indices of `candidates`; DeryError when they can't be kept for a plain reason."""
-    _check_names(candidates, rules)
-    _check_contradictions(candidates, rules)
-    names = candidates.models
-    blocks = np.ones((candidates.k, len(names)), bool)
+    blocks = blocks_left(rules, candidates.models, candidates.k)
+    required = tuple(sorted({candidates.models.index(name) for name in rules.required_models}))
+    return Space(candidates, rules, blocks, _pairs(candidates, rules.cnn_first), required)
+
+
+def blocks_left(rules: Rules, models: tuple[str, ...], k: int) -> Mask:
+    """Which blocks of `models` cut into `k` the rules leave, (K, N); DeryError when a name is unknown or
+    rules can't hold together. Needs no prices: it tells mistakes before any long work."""
+    _check_names(rules, models, k)
+    _check_contradictions(rules, len(models), k)
+    blocks = np.ones((k, len(models)), bool)
     for name in rules.forbidden_models:
-        blocks[:, names.index(name)] = False
+        blocks[:, models.index(name)] = False
     for name, stage in rules.forbidden_blocks:
-        blocks[stage, names.index(name)] = False
+        blocks[stage, models.index(name)] = False
     for name, stage in rules.required_blocks:
-        blocks[stage] &= np.arange(len(names)) == names.index(name)
+        blocks[stage] &= np.arange(len(models)) == models.index(name)
     empty = np.flatnonzero(~blocks.any(axis=1))
     if len(empty):
         raise DeryError(f"every block of stage {empty[0] + 1} is forbidden: allow at least one.")
-    required = tuple(sorted({names.index(name) for name in rules.required_models}))
-    for model in required:
-        if not blocks[:, model].any():
+    for name in models:
+        if name in rules.required_models and not blocks[:, models.index(name)].any():
             raise DeryError(
-                f"{names[model]} is required, but none of its blocks is left to take: forbid fewer blocks."
+                f"{name} is required, but none of its blocks is left to take: forbid fewer blocks."
             )
-    return Space(candidates, rules, blocks, _pairs(candidates, rules.cnn_first), required)
+    return blocks
 
 
 def _pairs(candidates: Candidates, cnn_first: bool) -> Mask:
@@ -149,21 +155,20 @@ def _pairs(candidates: Candidates, cnn_first: bool) -> Mask:
     return pairs
 
 
-def _check_names(candidates: Candidates, rules: Rules) -> None:
+def _check_names(rules: Rules, models: tuple[str, ...], k: int) -> None:
     named = [*rules.forbidden_models, *rules.required_models]
     for name, stage in (*rules.forbidden_blocks, *rules.required_blocks):
         named.append(name)
-        if not 0 <= stage < candidates.k:
-            raise DeryError(f"{name} has no stage {stage + 1}: its stages are 1 to {candidates.k}.")
+        if not 0 <= stage < k:
+            raise DeryError(f"{name} has no stage {stage + 1}: its stages are 1 to {k}.")
     for name in named:
-        if name not in candidates.models:
-            close = difflib.get_close_matches(name, candidates.models, cutoff=0.4) or candidates.models[:3]
+        if name not in models:
+            close = difflib.get_close_matches(name, models, cutoff=0.4) or models[:3]
             listed = " or ".join(f"'{other}'" for other in close)
             raise DeryError(f"there is no network '{name}' in this partition: did you mean {listed}?")
 
 
-def _check_contradictions(candidates: Candidates, rules: Rules) -> None:
-    k, n = candidates.k, len(candidates.models)
+def _check_contradictions(rules: Rules, n: int, k: int) -> None:
     _check_budget(rules.budget)
     if rules.min_models < 1 or (rules.max_models is not None and rules.max_models < 1):
         raise DeryError("a hybrid takes blocks of at least 1 network: ask for 1 or more.")
