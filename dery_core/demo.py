@@ -10,10 +10,11 @@ from tabulate import tabulate
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.errors import DeryError
 from dery_core.jobs import TrainingRun, create_run, run_all
+from dery_core.modules import cpu_threads
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, silent
 from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, members_within
-from dery_core.scoring import FAMILIES, SCORES, Scores, measure, score_candidates, score_probe
+from dery_core.scoring import FAMILIES, SCORES, THREADS, Scores, measure, score_candidates, score_probe
 from dery_core.search import Finder, Rules
 from dery_core.similarity import similarity_table
 from dery_core.training import DEFAULT_STARTS, Contender, Recipe, RunSpec, Start, verdict
@@ -146,7 +147,8 @@ def best_hybrid(
     choices = [choice.choice for choice in found]
     scores = measure(zoo, options, scores, choices, workspace, report)
     scored = [(score, choice) for choice in choices if (score := scores.score(choice)) is not None]
-    score, best = max(scored)
+    # Of equal scores the first stands: `found` is in the order of Finder.
+    score, best = max(scored, key=lambda each: each[0])
     return options.spec(zoo, best, score if math.isfinite(score) else None)
 
 
@@ -154,7 +156,8 @@ def _naswot(zoo: Zoo, options: Candidates, spec: HybridSpec, seed: int) -> float
     """The paper's score of the hybrid, whatever it was chosen by."""
     probe = score_probe(TARGET_TASK, "naswot", seed)
     choice = tuple(options.models.index(block.model) for block in spec.blocks)
-    return FAMILIES["naswot"].measurer(zoo, options, probe, seed).measure(choice)["naswot"]
+    with cpu_threads(THREADS):
+        return FAMILIES["naswot"].measurer(zoo, options, probe, seed).measure(choice)["naswot"]
 
 
 def tuning(

@@ -1,9 +1,21 @@
-"""What several rooms do with a torch module."""
+"""What several rooms do with torch and its modules."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import torch
 from torch import Tensor, nn
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Compute on so many threads of the CPU inside the block: sums depend on them in the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

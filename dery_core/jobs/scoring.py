@@ -11,8 +11,15 @@ from dery_core.jobs.status import RunStatus
 from dery_core.partition import Partition
 from dery_core.progress import Progress, ProgressFn
 from dery_core.reassembly import SEAM_STYLES, Candidates, SeamStyle, candidates
-from dery_core.scoring import DEFAULT_SCORE, SAMPLE, Scores, score_candidates, score_named, score_probe
-from dery_core.training.device import cpu_threads
+from dery_core.scoring import (
+    DEFAULT_SCORE,
+    SAMPLE,
+    THREADS,
+    Scores,
+    score_candidates,
+    score_named,
+    score_probe,
+)
 from dery_core.training.loop import RESULT
 from dery_core.values import Value
 from dery_core.workspace import Workspace
@@ -38,11 +45,10 @@ class ScoringSpec(Value):
     sample: int = SAMPLE
     seed: int = 0
     seam: SeamStyle = SEAM_STYLES["default"]
-    threads: int = 1
 
     def __post_init__(self) -> None:
         score_named(self.score)
-        least = {"images": 2, "sample": 1, "seed": 0, "threads": 1}
+        least = {"images": 2, "sample": 1, "seed": 0}
         for name, value in least.items():
             given = getattr(self, name)
             if given is not None and given < value:
@@ -67,18 +73,17 @@ class ScoringSpec(Value):
 
     def measured(self, zoo: Zoo, candidates: Candidates, workspace: Workspace, report: ProgressFn) -> Scores:
         """The scores, what is missing measured in this process and kept in `workspace`."""
-        with cpu_threads(self.threads):
-            return score_candidates(
-                zoo,
-                self.partition,
-                candidates,
-                self.probe,
-                workspace,
-                score=self.score,
-                sample=self.sample,
-                seed=self.seed,
-                report=report,
-            )
+        return score_candidates(
+            zoo,
+            self.partition,
+            candidates,
+            self.probe,
+            workspace,
+            score=self.score,
+            sample=self.sample,
+            seed=self.seed,
+            report=report,
+        )
 
     def same_work(self, other: "ScoringSpec") -> bool:
         """Whether both measure the same. Another way of cutting that led to the same blocks is no other
@@ -111,7 +116,7 @@ class ScoringRun(Run[ScoringSpec, ScoringResult]):
 
     @property
     def threads(self) -> int:
-        return self.spec.threads
+        return THREADS
 
     @property
     def title(self) -> str:

@@ -13,13 +13,14 @@ from dery_core.scoring.registry import (
     score_named,
     score_probe,
 )
-from dery_core.scoring.scores import SAMPLE, Measured, Scores, kept_scores, measure, score_candidates
+from dery_core.scoring.scores import SAMPLE, THREADS, Measured, Scores, kept_scores, measure, score_candidates
 from dery_core.scoring.trie import Carrier, Measurer, Trie, alone
 
 __all__ = [
     "DEFAULT_SCORE",
     "FAMILIES",
     "SAMPLE",
+    "THREADS",
     "SCORES",
     "SCORE_IMAGES",
     "Carrier",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dery_core.data import Probe, probe_batch
 from dery_core.errors import DeryError
 from dery_core.files import digest
+from dery_core.modules import cpu_threads
 from dery_core.partition import Partition
 from dery_core.progress import Progress, ProgressFn, Ticker, silent
 from dery_core.reassembly.candidates import Candidates
@@ -29,6 +30,9 @@ from dery_core.zoo import Zoo
 SAMPLE = 256
 """Candidates that are measured by default, where there are too many to measure all."""
 
+THREADS = 1
+"""CPU threads that all scores are measured on, whoever asks: with others their last bits differ."""
+
 
 @dataclass(frozen=True)
 class Measured(Value):
@@ -43,9 +47,9 @@ class Scores(Value):
     """A score of the candidates.
 
     `name` is the score's in `SCORES`. `seed` drew the sample and the seams' weights; `probe` tells the
-    images. `measured` are the candidates that were measured, sorted: with `complete` all there are.
-    `linear` was fitted to them; of params and MACs it is exact, and nothing was measured. `key` names the
-    file in the workspace that keeps the measurements.
+    images. `measured` are the candidates whose score is known, sorted: with `complete` all there are, else
+    the `samples` that `linear` rests on, and what was measured besides. Of params and MACs `linear` is
+    exact, and nothing was measured. `key` names the file in the workspace that keeps the measurements.
     """
 
     key: str
@@ -55,15 +59,11 @@ class Scores(Value):
     measured: tuple[Measured, ...]
     linear: LinearScore
     complete: bool = False
+    samples: int = 0
 
     @cached_property
     def known(self) -> dict[tuple[int, ...], Measured]:
         return {each.choice: each for each in self.measured}
-
-    @property
-    def samples(self) -> int:
-        """How many candidates were measured."""
-        return len(self.measured)
 
     @property
     def exact(self) -> bool:
@@ -121,7 +121,7 @@ def score_candidates(
         found = propose(candidates, measuring, sample, seed)
         choices, values = sorted(found), [found[choice] for choice in sorted(found)]
     linear = surrogate(candidates, choices, values, seed)
-    return Scores(key, score, probe, seed, measuring.measured, linear, whole)
+    return Scores(key, score, probe, seed, measuring.measured, linear, whole, len(choices))
 
 
 def kept_scores(
@@ -197,7 +197,8 @@ class _Measuring:
         self._left -= len(choices) - len(todo)
         if todo:
             self._tick.total = self._left
-            self._kept.measure(todo, self._measurer, self._tick)
+            with cpu_threads(THREADS):
+                self._kept.measure(todo, self._measurer, self._tick)
         return [_value(self._kept[choice][self._score.name]) for choice in choices]
 
     @property

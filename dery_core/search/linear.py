@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from dery_core.errors import DeryError
+from dery_core.reassembly.ridge_head import one_blas_thread
 from dery_core.reassembly.terms import Choices, Terms
 from dery_core.values import Value
 
@@ -55,6 +56,7 @@ class LinearScore(Value):
         return self.intercept + self.terms.at(choice) * self.quantum
 
 
+@one_blas_thread()
 def fit_linear(choices: Choices, values: NDArray[np.float64], models: int, seed: int = 0) -> LinearScore:
     """Ridge regression of `values` (S,) on the blocks and transitions of `choices` (S, K).
 

@@ -1,8 +1,5 @@
 """Which device a run computes on."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from dery_core.errors import DeryError
@@ -24,14 +21,3 @@ def resolve_device(name: str) -> torch.device:
         found = f"only {count} CUDA device{'s' if count > 1 else ''}" if count else "no CUDA device"
         raise DeryError(f"This machine has {found}, so {name} can't be used: choose cpu or auto.")
     return device
-
-
-@contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Compute on so many threads of the CPU inside the block: sums depend on them in the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -14,9 +14,10 @@ from torch.nn import functional
 from dery_core.data import ImageSet, Task, load_task, preprocess
 from dery_core.errors import Cancelled, DeryError
 from dery_core.files import digest, write_text
+from dery_core.modules import cpu_threads
 from dery_core.progress import Progress, ProgressFn, Ticker, silent
 from dery_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from dery_core.training.device import cpu_threads, resolve_device
+from dery_core.training.device import resolve_device
 from dery_core.training.evaluate import top1
 from dery_core.training.inputs import KEPT_BYTES, Inputs
 from dery_core.training.optimiser import learning_rate, make_optimiser
