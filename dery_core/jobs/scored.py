@@ -36,6 +36,7 @@ def scores_of(
     Cancelled by `report`, the run is cancelled too; what it measured is kept. Without `apart` a run that
     isn't going on elsewhere is carried out in this process.
     """
+    spec = absolute(spec)
     if not is_quick(spec, candidates):
         kept = _kept(spec, zoo, candidates, workspace)
         if kept is not None:
@@ -52,6 +53,7 @@ def begin_scoring(
     One that is at work on the same is found, whoever began it; one that stopped before its end goes on;
     else a new one begins, in a process of its own, at once: it doesn't wait for trainings to end.
     """
+    spec = absolute(spec)
     if is_quick(spec, candidates) or _kept(spec, zoo, candidates, workspace) is not None:
         return None
     return _begun(spec, workspace)
@@ -59,7 +61,6 @@ def begin_scoring(
 
 def _begun(spec: ScoringSpec, workspace: Workspace, apart: bool = True) -> ScoringRun:
     """The run of that work; without `apart` whoever asks carries out what isn't going on already."""
-    spec = absolute(spec)
     # Two who ask at the same time share one run.
     with locked(workspace.runs / "scoring"):
         run = _unfinished(spec, workspace) or create_run(workspace, spec)
@@ -108,8 +109,13 @@ def _unfinished(spec: ScoringSpec, workspace: Workspace) -> ScoringRun | None:
 
 def _carry_out(run: ScoringRun, report: ProgressFn, apart: bool) -> None:
     if not apart and not run.status().active:
-        run.run_here(report)
-        return
+        try:
+            run.run_here(report)
+            return
+        except DeryError:
+            # Somebody else may have begun it since, and even finished it.
+            if run.status().state not in ("running", "finished"):
+                raise
     try:
         run.follow(report)
     except Cancelled:

@@ -1,9 +1,11 @@
 """Scorings as runs: the same life as a training's, and measurements that all share."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from dery_core.errors import Cancelled, DeryError
 from dery_core.jobs import (
@@ -17,9 +19,10 @@ from dery_core.jobs import (
     scores_of,
 )
 from dery_core.jobs import scored as scored_module
+from dery_core.modules import cpu_threads
 from dery_core.progress import Progress, silent
 from dery_core.reassembly import Candidates
-from dery_core.scoring import score_candidates
+from dery_core.scoring import Scores, score_candidates
 from dery_core.workspace import Workspace
 from dery_core.zoo import Zoo, load_zoo
 
@@ -180,6 +183,81 @@ def test_without_a_process_apart_the_run_is_carried_out_here(
     assert scores_of(scoring, zoo, priced, workspace, apart=False).complete
     [run] = list_runs(workspace)
     assert run.status().state == "finished"
+
+
+@pytest.mark.usefixtures("long")
+def test_a_place_told_from_here_is_the_same_work_as_told_from_anywhere(
+    workspace: Workspace,
+    scoring: ScoringSpec,
+    zoo: Zoo,
+    priced: Candidates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = Path(scoring.task.removeprefix("npz:"))
+    monkeypatch.chdir(task.parent)
+    relative = replace(scoring, task=f"npz:{task.name}", zoo=os.path.relpath(scoring.zoo))
+    assert scores_of(relative, zoo, priced, workspace, apart=False) == scores_of(
+        scoring, zoo, priced, workspace, apart=False
+    )
+    assert begin_scoring(relative, zoo, priced, workspace) is None
+    assert len(list(workspace.scores.glob("*.json"))) == 1
+
+
+@pytest.mark.usefixtures("long")
+def test_a_run_that_somebody_else_just_began_is_followed(
+    workspace: Workspace, scoring: ScoringSpec, zoo: Zoo, priced: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried_out = ScoringRun.run_here
+
+    def begun_meanwhile(run: ScoringRun, *given: object) -> ScoringResult:
+        run.start()
+        return carried_out(run, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ScoringRun, "run_here", begun_meanwhile)
+    seen: list[Progress] = []
+    assert scores_of(scoring, zoo, priced, workspace, seen.append, apart=False).complete
+    assert seen[0].step == "Starting a process"
+    [run] = list_runs(workspace)
+    assert run.status().state == "finished"
+
+
+def test_whoever_asks_measures_on_one_thread(
+    workspace: Workspace, scoring: ScoringSpec, zoo: Zoo, priced: Candidates
+) -> None:
+    found = set()
+
+    def note(progress: Progress) -> None:
+        if progress.done:
+            found.add(torch.get_num_threads())
+
+    with cpu_threads(2):
+        score_candidates(
+            zoo,
+            scoring.partition,
+            priced,
+            scoring.probe,
+            workspace,
+            "grad-norm",
+            report=note,
+        )
+        assert torch.get_num_threads() == 2
+    assert found == {1}
+
+
+def test_how_many_the_model_rests_on_is_told_whatever_else_was_measured(
+    workspace: Workspace, scoring: ScoringSpec, zoo: Zoo, priced: Candidates
+) -> None:
+    def few() -> Scores:
+        return score_candidates(
+            zoo, scoring.partition, priced, scoring.probe, workspace, "naswot", 4, exhaustive=0
+        )
+
+    before = few()
+    assert scores_of(scoring, zoo, priced, workspace).samples == HYBRIDS
+    after = few()
+    assert (before.samples, after.samples) == (4, 4)
+    assert after.linear == before.linear
+    assert len(after.measured) == HYBRIDS
 
 
 @pytest.mark.usefixtures("long")
