@@ -5,7 +5,7 @@ Each slow step returns `(work, key)`: hand both to `app.components.waiting.resul
 
 import os
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +26,7 @@ from dery_core.files import digest
 from dery_core.jobs import Run, ScoringSpec, create_run, list_runs, scores_of
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker
-from dery_core.reassembly import Budget, HybridSpec, members_within
+from dery_core.reassembly import Budget, Candidates, HybridSpec, members_within
 from dery_core.scoring import DEFAULT_SCORE
 from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec, Start
@@ -46,6 +46,7 @@ TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
 SCORE_IMAGES: int | None = None
 """Images that scores are measured on; None: as many as the score asks for."""
+PRICED = 4
 SAMPLES = 8
 EPOCHS = Recipe().epochs
 
@@ -288,7 +289,7 @@ def assembly(names: tuple[str, ...], parts: Partition, score: str = DEFAULT_SCOR
 
     def make(report: ProgressFn) -> Assembly:
         spec = ScoringSpec(str(source.path), TARGET_TASK, parts, score, SCORE_IMAGES)
-        costs = spec.priced(source, report)
+        costs = _priced(key[:-1], lambda: spec.priced(source, report))
         uncounted = counting(source)
         scores = scores_of(spec, source, costs, workspace(), report)
         # Prices the members as well: this page and Runs ask for them, and must not wait.
@@ -300,8 +301,21 @@ def assembly(names: tuple[str, ...], parts: Partition, score: str = DEFAULT_SCOR
     return work.start(key, make), key
 
 
-def assembly_key(names: tuple[str, ...], parts: Partition, score: str) -> Hashable:
-    """What `assembly` is known by."""
+def _priced(key: Hashable, price: Callable[[], Candidates]) -> Candidates:
+    """The hybrids of some blocks with their costs: every score asks for them, and they take seconds."""
+    if (found := _prices.get(key)) is None:
+        found = price()
+        for old in list(_prices)[: 1 - PRICED]:
+            _prices.pop(old, None)
+        _prices[key] = found
+    return found
+
+
+_prices: dict[Hashable, Candidates] = {}
+
+
+def assembly_key(names: tuple[str, ...], parts: Partition, score: str) -> tuple[Hashable, ...]:
+    """What `assembly` is known by; all but the last is what its prices are."""
     # By the blocks themselves: another proof, or other settings, that lead to the same are the same work.
     return ("assembly", _origin(zoo(), names), parts.blocks, parts.sets, score)
 
