@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument(
         "--memory", type=_quantity, default=2**30, metavar="BYTES", help="may be taken, e.g. 4G (default 1G)"
     )
-    similarity.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
+    similarity.add_argument("--json", type=_file, metavar="FILE", help="also write the table here")
 
     partition = subparsers.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
     partition.set_defaults(command=commands.partition)
@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="stop, with the gap (default 120)",
     )
-    partition.add_argument("--json", type=Path, metavar="OUT", help="also write the answer here")
+    partition.add_argument("--json", type=_file, metavar="OUT", help="also write the answer here")
 
     _reassemble_parser(subparsers)
 
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = subparsers.add_parser("demo", help="the whole way on the embedded zoo, in minutes, without a GPU")
     demo.set_defaults(command=commands.demo)
-    demo.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    demo.add_argument("--json", type=_file, metavar="FILE", help="also write the figures here")
     demo.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
     demo.add_argument("--workers", type=_count, default=os.cpu_count(), help="fine-tunes at once")
 
@@ -195,7 +195,7 @@ def _reassemble_parser(subparsers: Any) -> None:
     reassemble.add_argument(
         "--front", action="store_true", help="all trade-offs of params, MACs and score too"
     )
-    reassemble.add_argument("--json", type=Path, metavar="OUT", help="also write the answer here")
+    reassemble.add_argument("--json", type=_file, metavar="OUT", help="also write the answer here")
 
     limits = reassemble.add_argument_group("budget", "counts are written like 400k, 1.5e6 or 9M")
     limits.add_argument("--max-params", type=_quantity, metavar="N", help="at most (default: no limit)")
@@ -233,6 +233,12 @@ def _reassemble_parser(subparsers: Any) -> None:
     score.add_argument(
         "--background", action="store_true", help="measure as a run in the background and return at once"
     )
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty: give a file")
+    return Path(text)
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -300,7 +300,11 @@ def runs(arguments: argparse.Namespace) -> None:
 
     workspace = Workspace.open(arguments.workspace)
     if arguments.action == "list":
-        print_table([_run_row(run) for run in list_runs(workspace)])
+        found = list_runs(workspace)
+        if found:
+            print_table([_run_row(run) for run in found])
+        else:
+            print("No runs yet.")
         return
     if arguments.run is None:
         raise DeryError(f"dery runs {arguments.action} needs a run's id: see `dery runs list`.")

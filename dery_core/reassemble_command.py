@@ -12,7 +12,7 @@ from dery_core.commands import check_json, given_file, keep, open_zoo, print_tab
 from dery_core.errors import DeryError
 from dery_core.files import write_text
 from dery_core.progress import TerminalProgress
-from dery_core.units import figure, quantity
+from dery_core.units import figure
 from dery_core.values import read_json
 from dery_core.workspace import Workspace
 
@@ -49,10 +49,12 @@ def reassemble(arguments: argparse.Namespace) -> None:
         # Rules that no hybrid keeps are told before long measuring: #params needs none.
         free = scores_of(dataclasses.replace(spec, score="params"), zoo, options, workspace)
         Finder(options, free.objective).best(rules)
-        if arguments.background and (run := begin_scoring(spec, zoo, options, workspace)):
-            print(f"The scoring goes on as a run; follow it with: dery runs show {run.id}")
-            print("When it is finished, the same command answers at once.")
-            return
+        if arguments.background:
+            if run := begin_scoring(spec, zoo, options, workspace):
+                print(f"The scoring goes on as a run; follow it with: dery runs show {run.id}")
+                print("When it is finished, the same command answers at once.")
+                return
+            print("No run is needed: what is left to measure takes seconds, if anything is left.")
         scores = scores_of(spec, zoo, options, workspace, report, apart=False)
         finder = Finder(options, scores.objective)
         choices = finder.best(rules, arguments.top)
@@ -129,8 +131,9 @@ def _print_best(options: "Candidates", scores: "Scores", choices: Sequence["Choi
             {
                 "#": rank,
                 **{f"stage {k}": options.models[i] for k, i in enumerate(choice.choice, 1)},
-                "params": quantity(choice.params),
-                "MACs": quantity(choice.macs),
+                # To the unit: a limit typed as it stands here must not leave this hybrid out.
+                "params": f"{choice.params:,}",
+                "MACs": f"{choice.macs:,}",
                 **_score_columns(scores, choice.predicted, choice.measured),
             }
             for rank, choice in enumerate(choices, 1)
@@ -145,8 +148,8 @@ def _print_front(options: "Candidates", scores: "Scores", front: "Front") -> Non
     print_table(
         [
             {
-                "params": quantity(params),
-                "MACs": quantity(macs),
+                "params": f"{params:,}",
+                "MACs": f"{macs:,}",
                 **_score_columns(scores, score, scores.score(choice)),
                 **{f"stage {k}": options.models[i] for k, i in enumerate(choice, 1)},
             }

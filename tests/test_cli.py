@@ -139,6 +139,7 @@ def test_the_best_hybrids_and_the_front_are_written_as_json(
     best = found["candidates"][0]
     assert best["macs"] == max(each["macs"] for each in found["front"])
     assert json.loads(Path(best["hybrid"]).read_text())["macs"] == best["macs"]
+    assert re.search(rf"\b{best['params']:,} +{best['macs']:,}\b", out), "a limit may be typed as it stands"
     assert "All trade-offs between params, MACs and score" in out
     assert "#MACs" in out
 
@@ -148,6 +149,7 @@ def test_the_best_hybrids_and_the_front_are_written_as_json(
     [
         (["--max-params", "10"], "the nearest"),
         (["--score", "naswott"], "did you mean 'naswot'"),
+        (["--score", "MACs"], "did you mean 'macs'"),
         (["--with", "vit.cluter"], "did you mean 'vit.clutter'"),
         (["--without-block", "vit.clutter:4"], "its stages are 1 to 3"),
         (["--with", "vit.clutter", "--without", "vit.clutter"], "both required and forbidden"),
@@ -236,6 +238,7 @@ def test_a_long_scoring_can_be_left_to_a_run(
     begun: list[Path] = []
     monkeypatch.setattr("dery_core.jobs.scoring.ScoringRun.start", lambda run: begun.append(run.path))
     words = ["reassemble", partition, "--score", "naswot", "--workspace", str(tmp_path)]
+    assert run(capsys, "runs", "--workspace", str(tmp_path))[1] == "No runs yet.\n"
     status, out, _ = run(capsys, *words, "--background")
     assert (status, len(begun)) == (0, 1)
     assert f"dery runs show {begun[0].name}" in out
@@ -248,6 +251,7 @@ def test_a_long_scoring_can_be_left_to_a_run(
     assert "27 measured, all hybrids there are" in out
     status, out, _ = run(capsys, *words, "--background")
     assert len(begun) == 1, "what is measured needs no run"
+    assert "No run is needed" in out
     assert "stage 3" in out
 
 
@@ -466,6 +470,7 @@ def test_similarity_offers_every_measure(capsys: pytest.CaptureFixture[str]) -> 
         (["reassemble", "x.json", "--min-params", "abc"], "'abc' is not a count"),
         (["reassemble", "x.json", "--without-block", "vit.clutter"], "'vit.clutter' is not MODEL:STAGE"),
         (["reassemble", "x.json", "--with-block", "vit.clutter:0"], "'vit.clutter:0' is not MODEL:STAGE"),
+        (["reassemble", "x.json", "--json", ""], "--json: the name is empty: give a file"),
         (["reassemble", "x.json", "--top", "0"], "--top: 0 is not a whole number from 1"),
         (["reassemble", "x.json", "--max-macs", "1e999"], "more than any network"),
         (["demo", "--workers", "none"], "--workers: none is not a whole number"),

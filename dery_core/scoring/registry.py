@@ -153,7 +153,7 @@ def score_named(name: str) -> Score:
     """The score of that name; DeryError that says what it may have meant."""
     if name in SCORES:
         return SCORES[name]
-    close = difflib.get_close_matches(name, SCORES, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), SCORES, cutoff=0.5)
     if close:
         raise DeryError(f"there is no score '{name}': did you mean {' or '.join(map(repr, close))}?")
     raise DeryError(f"there is no score '{name}': choose one of {', '.join(SCORES)}.")
