@@ -53,7 +53,7 @@ percentile interval over {resamples:,} resamples of the hybrids.
 *Ceiling* is the mean τ between the accuracies of two seeds: about the most that any score could reach
 against one training. Frozen and full accuracy order the hybrids alike with τ {between}.
 The accuracy that a closed-form start has on the test images before any training orders them with
-τ {before}: a score that looks at hybrids fitted in this way has little more to see.
+τ {before}: about the most that a score can see which looks at hybrids fitted so.
 
 ## What one gets by choosing with a score
 
