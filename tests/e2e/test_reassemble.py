@@ -80,8 +80,9 @@ def test_a_point_of_the_plane_that_is_clicked_is_shown_pinned_and_outlives_a_rel
     expect(page.get_by_text("The hybrid you chose")).to_be_visible(timeout=REDRAW)
     chosen = shown(page)["macs"]
 
-    page.locator(".st-key-pin button").click()
-    page.locator(".st-key-back button").click()
+    page.get_by_role("button", name="Pin to compare").click()
+    expect(page).to_have_url(re.compile("pinned="), timeout=REDRAW)
+    page.get_by_role("button", name="Show the best").click()
     expect(page.get_by_text("The best that fits")).to_be_visible(timeout=REDRAW)
     assert shown(page)["macs"] == best
     expect(page.locator(".st-key-compared .dery-hybrid")).to_have_count(2, timeout=REDRAW)
