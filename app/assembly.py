@@ -2,61 +2,109 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from dery_core.reassembly import (
-    Budget,
-    Candidates,
-    Choice,
-    Extremes,
-    HybridRow,
-    HybridSpec,
-    Program,
-    Scores,
-    hybrid_table,
-    pareto_front,
-)
+from app.components.score_text import written
+from dery_core.errors import DeryError
+from dery_core.reassembly import Budget, Candidates, Choice, HybridRow, HybridSpec, hybrid_table
+from dery_core.scoring import SCORES, Score, Scores
+from dery_core.search import Extremes, Finder, LinearScore, Nearest, Objective, Rules
+from dery_core.search.rules import space
+from dery_core.search.table import containing
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
-# More points than this can't be told apart in the plane, and make it slow to draw.
-DRAWN = 1500
+# More points than this can't be told apart in the plane, and every drag draws them again.
+DRAWN = 700
+# More points of a front are one line.
+FRONT_DRAWN = 400
 LISTED = 50_000
 LIMITS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Assembly:
-    """Made once a partition; `best` answers within a slider's drag.
+    """Made once a partition and score; `best` answers within a slider's drag.
 
-    `cloud` and `front` have the columns macs, params, score and label, one line a hybrid of at
-    least two models; the front is the best predicted score for its MACs.
+    `cloud` has the columns macs, params, score and choice (as `written_choice` gives it), one line a hybrid
+    of at least two networks, an even sample of all; `members` macs, params, score and name: whole networks
+    with a new head, as far as the score is known of them.
     """
 
     zoo: Zoo
     candidates: Candidates
     scores: Scores
+    finder: Finder
     extremes: Extremes
     cloud: pd.DataFrame
-    front: pd.DataFrame
-    _program: Program
+    members: pd.DataFrame
 
     @classmethod
     def build(cls, zoo: Zoo, candidates: Candidates, scores: Scores) -> "Assembly":
-        program = Program(candidates, scores.linear)
-        cloud = _cloud(candidates, scores)
-        front = cloud.iloc[pareto_front(cloud["macs"], cloud["score"])]
-        # Of the front every point is drawn, of the rest an even sample.
-        shown = cloud.sample(min(DRAWN, len(cloud)), random_state=0)
-        return cls(zoo, candidates, scores, program.extremes(), shown, front, program)
+        finder = Finder(candidates, scores.objective)
+        # The first question makes what all later ones look up.
+        finder.front(Rules())
+        extremes = finder.extremes(Rules())
+        cloud = _cloud(candidates, scores.objective)
+        return cls(zoo, candidates, scores, finder, extremes, cloud, _members(candidates, scores))
 
-    def best(self, budget: Budget) -> Choice:
-        """The hybrid with the highest predicted score within `budget`; DeryError when none fits."""
-        found = self._program.best(budget)[0]
-        return dataclasses.replace(found, measured=self.scores.score(found.choice))
+    @property
+    def score(self) -> Score:
+        """The score that the hybrids are ranked by."""
+        return SCORES[self.scores.name]
+
+    @property
+    def known(self) -> bool:
+        """Whether every hybrid's score is known, not predicted."""
+        return self.scores.complete or self.scores.exact
+
+    @property
+    def title(self) -> str:
+        """What its values are called: the score's name, and whether they are measured or predicted."""
+        if self.scores.exact:
+            return self.score.title
+        return f"{self.score.title}, {'measured' if self.known else 'predicted'}"
+
+    def best(self, rules: Rules) -> Choice:
+        """The hybrid with the highest score under `rules`; DeryError when none keeps them."""
+        return self._told(self.finder.best(rules)[0])
+
+    def shown(self, rules: Rules, chosen: Sequence[int] | None) -> Choice:
+        """The hybrid a visitor `chosen`, the best under `rules` where that is none."""
+        return self.best(rules) if chosen is None else self.priced(chosen)
+
+    def priced(self, choice: Sequence[int]) -> Choice:
+        """A hybrid with its costs and its score; DeryError when it isn't one of the candidates."""
+        one = np.array([choice])
+        if not self.candidates.allowed(one)[0]:
+            raise DeryError("this hybrid takes two blocks of one set: choose another.")
+        score = float(scored(self.scores.objective, one)[0])
+        return self._told(Choice(tuple(choice), *self.candidates.cost(choice), score))
+
+    def keeps(self, hybrid: Choice, rules: Rules) -> bool:
+        """Whether a hybrid keeps `rules`, their budget included."""
+        within = rules.budget.allows(hybrid.params, hybrid.macs)
+        return within and bool(space(self.candidates, rules).allowed(np.array([hybrid.choice]))[0])
+
+    def _told(self, choice: Choice) -> Choice:
+        return dataclasses.replace(choice, measured=self.scores.score(choice.choice))
+
+    def nearest(self, rules: Rules) -> Nearest | None:
+        """The nearest budget that can be kept; None where rules, not the budget, leave no hybrid."""
+        try:
+            return self.finder.nearest(rules)
+        except DeryError:
+            return None
+
+    def front(self, rules: Rules) -> pd.DataFrame:
+        """The front under `rules` without their budget, in order of MACs: macs, params, score; and choice and
+        label of those that are drawn, of a long front an even part (an empty label for the others)."""
+        return _front(self, rules.unlimited)
 
     def spec(self, hybrid: Choice) -> HybridSpec:
         return self.candidates.spec(self.zoo, hybrid.choice, score=hybrid.predicted)
@@ -70,10 +118,55 @@ class Assembly:
         return hybrid_table(spec, None, self.candidates)
 
 
+@lru_cache(maxsize=8)
+def _front(assembly: Assembly, rules: Rules) -> pd.DataFrame:
+    try:
+        front = assembly.finder.front(rules)
+    except DeryError:
+        return pd.DataFrame(columns=["macs", "params", "score", "choice", "label"])
+    points = pd.DataFrame({"macs": front.macs, "params": front.params, "score": front.score})
+    points["choice"] = [written_choice(choice) for choice in front.choices]
+    points["label"] = ""
+    names = np.array(assembly.candidates.models)
+    for i in np.unique(np.linspace(0, len(points) - 1, min(len(points), FRONT_DRAWN)).round().astype(int)):
+        costs = f"{quantity(front.params[i])} params · {quantity(front.macs[i])} MACs"
+        chain = "<br>".join(names[front.choices[i]])
+        points.loc[i, "label"] = f"{chain}<br>{costs} · score {written(front.score[i])}"
+    return points
+
+
+def written_choice(choice: Sequence[int]) -> str:
+    """A choice in a word, as addresses and figures hold it: "1-3-3-2", the network of every block by its
+    place among the partition's, from 1."""
+    return "-".join(str(model + 1) for model in choice)
+
+
+def read_choice(word: str) -> tuple[int, ...]:
+    """The choice of a word; ValueError when it is none."""
+    choice = tuple(int(part) - 1 for part in word.split("-"))
+    if min(choice) < 0:
+        raise ValueError(word)
+    return choice
+
+
 def budget_limits(low: int, high: int) -> list[int]:
     """Limits from `low` to at least `high`, in the three digits that are shown."""
     steps = (low + (high - low) * step / LIMITS for step in range(LIMITS + 1))
     return sorted({_three_digits_up(limit) for limit in steps})
+
+
+def rounded_up(budget: Budget) -> Budget:
+    """`budget` with its limits in the three digits that sliders show; minima stay."""
+
+    def up(limit: int | None) -> int | None:
+        return None if limit is None else _three_digits_up(limit)
+
+    return dataclasses.replace(budget, max_params=up(budget.max_params), max_macs=up(budget.max_macs))
+
+
+def reaching(budget: Budget, hybrid: Choice) -> Budget:
+    """`budget` with its limits moved just so far, in three digits, that the hybrid keeps them."""
+    return rounded_up(containing(budget, hybrid.params, hybrid.macs))
 
 
 def _three_digits_up(count: float) -> int:
@@ -81,18 +174,32 @@ def _three_digits_up(count: float) -> int:
     return math.ceil(count / unit) * unit
 
 
-def _cloud(candidates: Candidates, scores: Scores) -> pd.DataFrame:
+def scored(objective: Objective, choices: np.ndarray) -> np.ndarray:
+    """Scores (S,) of `choices` (S, K); -inf where there is none."""
+    if isinstance(objective, LinearScore):
+        return objective.intercept + objective.quanta(choices) * objective.quantum
+    known = dict(zip(map(tuple, objective.choices.tolist()), objective.values.tolist(), strict=True))
+    return np.array([known.get(tuple(choice), -math.inf) for choice in choices.tolist()])
+
+
+def _cloud(candidates: Candidates, objective: Objective) -> pd.DataFrame:
     choices = _listed(candidates)
     choices = choices[candidates.allowed(choices, min_models=2)]
+    if len(choices) > DRAWN:
+        choices = choices[np.sort(np.random.default_rng(0).choice(len(choices), DRAWN, replace=False))]
+    score = scored(objective, choices)
+    choices, score = choices[np.isfinite(score)], score[np.isfinite(score)]
     params, macs = candidates.costs(choices)
-    linear = scores.linear
-    score = linear.intercept + linear.quanta(choices) * linear.quantum
-    names = np.array(candidates.models)
-    labels = [
-        f"{'<br>'.join(names[list(choice)])}<br>{quantity(p)} params · {quantity(m)} MACs · score {s:.1f}"
-        for choice, p, m, s in zip(choices, params, macs, score, strict=True)
-    ]
-    return pd.DataFrame({"macs": macs, "params": params, "score": score, "label": labels})
+    words = [written_choice(choice) for choice in choices]
+    return pd.DataFrame({"macs": macs, "params": params, "score": score, "choice": words})
+
+
+def _members(candidates: Candidates, scores: Scores) -> pd.DataFrame:
+    whole = np.repeat(np.arange(len(candidates.models))[:, None], candidates.k, axis=1)
+    score = np.array([scores.score(choice) for choice in whole.tolist()], float)
+    params, macs = candidates.costs(whole)
+    lines = pd.DataFrame({"macs": macs, "params": params, "score": score, "name": candidates.models})
+    return lines[np.isfinite(lines["score"])]
 
 
 def _listed(candidates: Candidates) -> np.ndarray:

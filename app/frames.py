@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 from scipy.optimize import linear_sum_assignment
 
 from dery_core.files import digest
-from dery_core.jobs import Run
+from dery_core.jobs import Run, TrainingRun
 from dery_core.partition import BlockTable, Partition
 from dery_core.units import quantity
 from dery_core.zoo import LineGraph, Zoo, family
@@ -150,16 +150,17 @@ def model_frame(zoo: Zoo, chosen: Sequence[str]) -> pd.DataFrame:
 def run_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """One line a run, damaged ones too.
 
-    Columns: id, subject (the member's name, or the run's name for a hybrid), hybrid (bool), task,
-    protocol, recipe (its key), seed, start, state, epoch, epochs, message, params, macs, top1_before and top1
-    (percent, NaN until finished).
+    Columns: id, kind (training or scoring), subject (the member's name, the hybrid's, or what is scored),
+    hybrid (bool), task, protocol, recipe (its key), seed, start, state, done and total (in `unit`: epochs
+    or hybrids; total is 0 where nobody knows yet), message, params, macs, top1_before and top1 (percent,
+    NaN until finished). What is a training's alone is None or NaN in a scoring.
     """
     return pd.DataFrame([_run_line(run) for run in runs], columns=RUN_COLUMNS)
 
 
 RUN_COLUMNS = [
-    "id", "subject", "hybrid", "task", "protocol", "recipe", "seed", "start", "state", "epoch", "epochs",
-    "message", "params", "macs", "top1_before", "top1",
+    "id", "kind", "subject", "hybrid", "task", "protocol", "recipe", "seed", "start", "state", "done",
+    "total", "unit", "message", "params", "macs", "top1_before", "top1",
 ]  # fmt: skip
 
 
@@ -167,20 +168,25 @@ def _run_line(run: Run) -> dict[str, Any]:
     status = run.status()
     line: dict[str, Any] = {
         "id": run.id,
+        "kind": run.kind,
         "subject": run.id,
         "hybrid": False,
         "state": status.state,
-        "epoch": status.epoch,
-        "epochs": status.epochs,
+        "done": status.done,
+        "total": status.total,
+        "unit": run.unit,
         "message": status.message,
     }
     if status.state == "damaged":
         return line
+    line |= {"subject": run.title, "task": run.spec.task}
+    return (line | _training(run)) if isinstance(run, TrainingRun) else line
+
+
+def _training(run: TrainingRun) -> dict[str, Any]:
     spec, result = run.spec, run.result()
-    line |= {
-        "subject": spec.member.name if spec.member else spec.name,
+    line: dict[str, Any] = {
         "hybrid": spec.member is None,
-        "task": spec.task,
         "protocol": spec.protocol,
         "recipe": digest(spec.recipe),
         "seed": spec.seed,

@@ -1,4 +1,8 @@
-"""Starting runs, a few at a time: each is a process of its own that outlives the app."""
+"""Starting trainings, a few at a time: each is a process of its own that outlives the app.
+
+A scoring never waits here: a page waits for it, so `dery_core.jobs.begin_scoring` starts it at once, beside
+the trainings at work.
+"""
 
 import os
 import threading

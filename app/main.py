@@ -21,6 +21,7 @@ page = st.navigation(
 )
 if state.sync():
     steps.check_address()
+    state.settle(state.get("members"), state.get("k"), tell=True)
 name = page.url_path or "home"
 path.header(name, steps.done(), state.notes(name))
 page.run()

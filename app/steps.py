@@ -5,7 +5,7 @@ Each slow step returns `(work, key)`: hand both to `app.components.waiting.resul
 
 import os
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,19 +23,14 @@ from dery_core.data import TARGET_TASK as EMBEDDED_TARGET
 from dery_core.data import Probe, fitted, load_task, task_names
 from dery_core.errors import DeryError
 from dery_core.files import digest
-from dery_core.jobs import Run, create_run, list_runs
+from dery_core.jobs import Run, ScoringSpec, create_run, list_runs, scores_of
 from dery_core.partition import Partition
 from dery_core.progress import ProgressFn, Ticker
-from dery_core.reassembly import (
-    SCORE_IMAGES,
-    Budget,
-    HybridSpec,
-    candidates,
-    members_within,
-    score_candidates,
-)
+from dery_core.reassembly import Budget, Candidates, HybridSpec, members_within
+from dery_core.scoring import DEFAULT_SCORE
 from dery_core.similarity import MEASURES, Comparison, SimilarityTable, similarity_table
 from dery_core.training import Protocol, Recipe, RunSpec, Start
+from dery_core.training.loop import WEIGHTS
 from dery_core.workspace import Workspace
 from dery_core.zoo import (
     Zoo,
@@ -49,6 +44,9 @@ from dery_core.zoo import (
 
 TARGET_TASK = os.environ.get("DERY_TASK") or EMBEDDED_TARGET
 PROBE_IMAGES = 256
+SCORE_IMAGES: int | None = None
+"""Images that scores are measured on; None: as many as the score asks for."""
+PRICED = 4
 SAMPLES = 8
 EPOCHS = Recipe().epochs
 
@@ -280,28 +278,46 @@ def blocks(names: tuple[str, ...], how: Cutting) -> Blocks:
     )
 
 
-def assembly(names: tuple[str, ...], parts: Partition) -> Step:
-    """Everything the Reassemble page needs that is slow: costs and scores of the hybrids of `parts`."""
+def assembly(names: tuple[str, ...], parts: Partition, score: str = DEFAULT_SCORE) -> Step:
+    """Everything the Reassemble page needs that is slow: costs and `score` of the hybrids of `parts`.
+
+    Scores that are missing are measured by a run where that takes long: leaving the page, or the server's
+    end, doesn't stop it, and whoever comes next follows it. Stopped, it stays so until it is tried again.
+    """
     source = zoo()
-    key = _assembly_key(source, names, parts)
+    key = assembly_key(names, parts, score)
 
     def make(report: ProgressFn) -> Assembly:
-        classes = len(load_task(TARGET_TASK).classes)
-        costs = candidates(source, parts, classes, report=report)
-        images = fitted(Probe(TARGET_TASK, SCORE_IMAGES))
-        scores = score_candidates(source, parts, costs, images, workspace(), report=report)
+        spec = ScoringSpec(str(source.path), TARGET_TASK, parts, score, SCORE_IMAGES)
+        costs = _priced(key[:-1], lambda: spec.priced(source, report))
+        uncounted = counting(source)
+        scores = scores_of(spec, source, costs, workspace(), report)
         # Prices the members as well: this page and Runs ask for them, and must not wait.
-        members_within(source, Budget(), classes)
-        if uncounted := counting(source):
+        members_within(source, Budget(), costs.num_classes)
+        if uncounted:
             uncounted.follow(report)
         return Assembly.build(source, costs, scores)
 
     return work.start(key, make), key
 
 
-def _assembly_key(source: Zoo, names: tuple[str, ...], parts: Partition) -> Hashable:
+def _priced(key: Hashable, price: Callable[[], Candidates]) -> Candidates:
+    """The hybrids of some blocks with their costs: every score asks for them, and they take seconds."""
+    if (found := _prices.get(key)) is None:
+        found = price()
+        for old in list(_prices)[: 1 - PRICED]:
+            _prices.pop(old, None)
+        _prices[key] = found
+    return found
+
+
+_prices: dict[Hashable, Candidates] = {}
+
+
+def assembly_key(names: tuple[str, ...], parts: Partition, score: str) -> tuple[Hashable, ...]:
+    """What `assembly` is known by; all but the last is what its prices are."""
     # By the blocks themselves: another proof, or other settings, that lead to the same are the same work.
-    return ("assembly", _origin(source, names), parts.blocks, parts.sets)
+    return ("assembly", _origin(zoo(), names), parts.blocks, parts.sets, score)
 
 
 def runs() -> list[Run]:
@@ -310,17 +326,18 @@ def runs() -> list[Run]:
 
 
 def accuracies(zoo: Zoo) -> pd.DataFrame:
-    """What was measured: macs, top1, name and kind, as `app.charts.plane.score_plane` wants it."""
+    """What was measured: macs, params, top1, name and kind, as `app.charts.plane.score_plane` wants it."""
     lines = [
-        {"macs": m.macs, "top1": m.top1, "name": m.name, "kind": "source"}
+        {"macs": m.macs, "params": m.params, "top1": m.top1, "name": m.name, "kind": "source"}
         for m in with_costs(zoo).models
-        if m.macs is not None and m.top1 is not None
+        if m.macs is not None and m.params is not None and m.top1 is not None
     ]
     tuned = run_frame(runs())
     for run in tuned[tuned["top1"].notna() & (tuned["task"] == TARGET_TASK)].itertuples():
         kind = "hybrid" if run.hybrid else "member"
-        lines.append({"macs": run.macs, "top1": run.top1, "name": run.subject, "kind": kind})
-    return pd.DataFrame(lines, columns=["macs", "top1", "name", "kind"])
+        costs = {"macs": run.macs, "params": run.params}
+        lines.append({**costs, "top1": run.top1, "name": run.subject, "kind": kind})
+    return pd.DataFrame(lines, columns=["macs", "params", "top1", "name", "kind"])
 
 
 def within(zoo: Zoo, budget: Budget) -> tuple[str, ...]:
@@ -369,13 +386,13 @@ def done() -> set[str]:
             "partition": _key("partition", source, names, cutting()),
         }
         if parts := blocks(names, cutting()).final():
-            keys["reassemble"] = _assembly_key(source, names, parts)
+            keys["reassemble"] = assembly_key(names, parts, state.get("score"))
         for step, key in keys.items():
             task = work.find(key)
             if task is not None and task.succeeded:
                 finished.add(step)
     with suppress(DeryError):
-        if any(workspace().runs.glob("*/result.json")):
+        if any(workspace().runs.glob(f"*/{WEIGHTS}")):
             finished.add("runs")
     return finished
 

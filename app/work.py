@@ -43,6 +43,7 @@ class Work(Generic[T]):
         self._value: T | None = None
         self._error: BaseException | None = None
         self._cancelled = threading.Event()
+        self._left = False
         self._finished = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -65,8 +66,18 @@ class Work(Generic[T]):
         """Whether an error ended it."""
         return self.finished and self._error is not None and not self.cancelled
 
+    @property
+    def left(self) -> bool:
+        """Whether it was cancelled as nobody needed it any more, so that whoever does may begin it anew."""
+        return self.cancelled and self._left
+
     def cancel(self) -> None:
-        """Ask the work to stop at its next report; whatever it kept on disk stays."""
+        """End work that nobody needs any more, at its next report; whatever it kept on disk stays."""
+        self._left = True
+        self._cancelled.set()
+
+    def stop(self) -> None:
+        """As `cancel`, because somebody said so: it stays stopped until it is forgotten."""
         self._cancelled.set()
 
     def value(self) -> T:
@@ -121,7 +132,8 @@ _lock = threading.Lock()
 
 
 def start(key: Hashable, function: Callable[[ProgressFn], T]) -> Work[T]:
-    """The work known by `key`, begun now if there is none. Cancelled work begins anew."""
+    """The work known by `key`, begun now if there is none. Work that was left begins anew; what somebody
+    stopped stays so until it is forgotten."""
     return attach(key, lambda: Work(function))
 
 
@@ -129,7 +141,7 @@ def attach(key: Hashable, begin: Callable[[], W]) -> W:
     """As `start`, for work of a kind of its own, which `begin` makes; it must not begin other work."""
     with _lock:
         work = _works.get(key)
-        if work is None or work.cancelled:
+        if work is None or work.left:
             work = _works[key] = begin()
         _works.move_to_end(key)
         while len(_works) > KEPT:

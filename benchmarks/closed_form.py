@@ -44,7 +44,7 @@ from benchmarks.closed_form_report import (
 from dery_core.data import Probe, load_task, preprocess
 from dery_core.demo import DemoReport, run_demo
 from dery_core.files import write_text
-from dery_core.jobs.run import SPEC
+from dery_core.jobs import TrainingRun
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, TerminalProgress, Ticker
 from dery_core.reassembly import Candidates, Hybrid, HybridSpec, Seam, assemble, build_hybrid, candidates
@@ -187,7 +187,7 @@ def run_demos(state: Path, report: ProgressFn) -> tuple[dict[Start, DemoReport],
             known[f"{start}/{SEEDS[0]}"] = curve(folder)
             write_text(state, json.dumps(known))
     demos = {start: DemoReport.from_dict(known[start]) for start in STARTS}
-    spec = RunSpec.load(Path(demos[STARTS[0]].hybrid.run) / SPEC)
+    spec = TrainingRun(Path(demos[STARTS[0]].hybrid.run)).spec
     for seed in SEEDS[1:]:
         for start in STARTS:
             key = f"{start}/{seed}"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dery_core import commands, zoo_commands
+from dery_core import commands, reassemble_command, zoo_commands
 from dery_core.errors import Cancelled, DeryError
 from dery_core.settings import parse_settings
 from dery_core.units import parse_quantity
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     similarity.add_argument(
         "--memory", type=_quantity, default=2**30, metavar="BYTES", help="may be taken, e.g. 4G (default 1G)"
     )
-    similarity.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
+    similarity.add_argument("--json", type=_file, metavar="FILE", help="also write the table here")
 
     partition = subparsers.add_parser("partition", help="cut every network into K blocks, K equivalence sets")
     partition.set_defaults(command=commands.partition)
@@ -126,17 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="stop, with the gap (default 120)",
     )
-    partition.add_argument("--json", type=Path, metavar="OUT", help="also write the answer here")
+    partition.add_argument("--json", type=_file, metavar="OUT", help="also write the answer here")
 
-    reassemble = subparsers.add_parser("reassemble", help="the best hybrids within a budget")
-    reassemble.set_defaults(command=commands.reassemble)
-    reassemble.add_argument("partition", type=Path, help="the file that `dery partition` kept")
-    reassemble.add_argument("--max-params", type=_quantity, help="e.g. 400k or 1.5e6 (default: no limit)")
-    reassemble.add_argument("--max-macs", type=_quantity, help="multiply-accumulates an image, e.g. 10M")
-    reassemble.add_argument("--top", type=_count, default=5, help="how many hybrids (default 5)")
-    reassemble.add_argument("--task", help="target task (default: the embedded target task)")
-    reassemble.add_argument("--sample", type=_count, default=256, help="candidates to score (default 256)")
-    reassemble.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
+    _reassemble_parser(subparsers)
 
     hybrid = subparsers.add_parser("hybrid", help="show a hybrid's blocks, seams and costs")
     hybrid.set_defaults(command=commands.hybrid)
@@ -158,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument(
         "--start",
         choices=["closed-form", "random"],
-        help="new layers' first weights: fitted to training images (default), or drawn",
+        help="new layers' first weights: fitted to images (default if frozen), or drawn (if full)",
     )
     tune.add_argument("--epochs", type=int, help="passes over the training images (default 8)")
     tune.add_argument("--batch-size", type=int, help="images a step (default 64)")
@@ -176,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = subparsers.add_parser("demo", help="the whole way on the embedded zoo, in minutes, without a GPU")
     demo.set_defaults(command=commands.demo)
-    demo.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    demo.add_argument("--json", type=_file, metavar="FILE", help="also write the figures here")
     demo.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
     demo.add_argument("--workers", type=_count, default=os.cpu_count(), help="fine-tunes at once")
 
@@ -192,6 +184,69 @@ def _parser() -> argparse.ArgumentParser:
         for option in ("--workspace", "--zoo"):
             command.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _reassemble_parser(subparsers: Any) -> None:
+    """`dery reassemble` and its rules."""
+    reassemble = subparsers.add_parser("reassemble", help="the best hybrids within a budget, under rules")
+    reassemble.set_defaults(command=reassemble_command.reassemble)
+    reassemble.add_argument("partition", type=Path, help="the file that `dery partition` kept")
+    reassemble.add_argument("--top", type=_count, default=5, help="how many hybrids (default 5)")
+    reassemble.add_argument(
+        "--front", action="store_true", help="all trade-offs of params, MACs and score too"
+    )
+    reassemble.add_argument("--json", type=_file, metavar="OUT", help="also write the answer here")
+
+    limits = reassemble.add_argument_group("budget", "counts are written like 400k, 1.5e6 or 9M")
+    limits.add_argument("--max-params", type=_quantity, metavar="N", help="at most (default: no limit)")
+    limits.add_argument("--max-macs", type=_quantity, metavar="N", help="multiply-accumulates an image")
+    limits.add_argument("--min-params", type=_quantity, metavar="N", help="at least (default: no limit)")
+    limits.add_argument("--min-macs", type=_quantity, metavar="N", help="multiply-accumulates an image")
+
+    rules = reassemble.add_argument_group("rules", "stages count from 1, as in vit.clutter:2")
+    rules.add_argument(
+        "--min-models", type=_count, default=2, metavar="N", help="networks, at least (default 2)"
+    )
+    rules.add_argument(
+        "--max-models", type=_count, metavar="N", help="networks, at most (default: any number)"
+    )
+    names: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    rules.add_argument("--with", dest="required", metavar="MODEL", **names, help="take a block of each")
+    rules.add_argument("--without", metavar="MODEL", **names, help="take no block of any")
+    places: dict[str, Any] = {"type": _place, "metavar": "MODEL:STAGE", **names}
+    rules.add_argument("--with-block", **places, help="take this block for its stage")
+    rules.add_argument("--without-block", **places, help="never take it")
+    rules.add_argument("--cnn-first", action="store_true", help="no CNN's block after a transformer's")
+
+    score = reassemble.add_argument_group("score")
+    score.add_argument(
+        "--score",
+        metavar="NAME",
+        help="naswot (the paper's), naswot-normalised, naswot-official, params, macs, logme, leep, nce, "
+        "h-score, synflow, grad-norm or ridge-probe (default: the one trusted most, see docs/trust.md)",
+    )
+    score.add_argument("--task", help="target task (default: the embedded target task)")
+    score.add_argument(
+        "--sample", type=_count, default=256, help="hybrids to measure where they are too many (default 256)"
+    )
+    score.add_argument("--seed", type=_seed, default=0, help="of everything random (default 0)")
+    score.add_argument(
+        "--background", action="store_true", help="measure as a run in the background and return at once"
+    )
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty: give a file")
+    return Path(text)
+
+
+def _place(text: str) -> tuple[str, int]:
+    """A block by its network and its stage, counted from 1; from 0 in what is given back."""
+    model, _, stage = text.rpartition(":")
+    if not model or not stage.isdecimal() or int(stage) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not MODEL:STAGE, such as vit.clutter:2")
+    return model, int(stage) - 1
 
 
 def _zoo_parser(subparsers: Any) -> Any:

@@ -34,7 +34,7 @@ def open_zoo(arguments: argparse.Namespace) -> "Zoo":
     return default_zoo(Workspace.at(arguments.workspace), arguments.zoo)
 
 
-def _task(arguments: argparse.Namespace) -> "Task":
+def task_named(arguments: argparse.Namespace) -> "Task":
     """The task named, by a name that holds from any folder: a run may go on from another."""
     from dery_core.data import TARGET_TASK, load_task
 
@@ -45,6 +45,17 @@ def _task(arguments: argparse.Namespace) -> "Task":
     return load_task(name)
 
 
+def given_file(path: Path) -> Path:
+    """The absolute path of a file that a person named; DeryError where there is none. For asking before
+    torch is imported, which takes seconds."""
+    path = user_path(path)
+    if not os.path.exists(path):
+        raise DeryError(f"{path} does not exist.")
+    if os.path.isdir(path):
+        raise DeryError(f"{path} is a folder: give a file.")
+    return path
+
+
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
     """Rows of the same keys as a table on stdout; None is shown as a dash."""
     from tabulate import tabulate
@@ -52,7 +63,7 @@ def print_table(rows: Sequence[Mapping[str, object]]) -> None:
     print(tabulate(rows, headers="keys", tablefmt="simple", missingval="–", disable_numparse=True))
 
 
-def _kept(value: "Value", folder: Path) -> Path:
+def keep(value: "Value", folder: Path) -> Path:
     """Where the value is saved: its name is made of its content, so saving it again changes nothing."""
     path = folder / f"{digest(value.to_dict())}.json"
     value.save(path)
@@ -75,7 +86,7 @@ def similarity(arguments: argparse.Namespace) -> None:
     comparison = Comparison(arguments.measure, arguments.unbiased, arguments.pooling, arguments.batch)
     check_json(arguments.json)
     zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
-    probe = Probe(_task(arguments).name, arguments.images, arguments.seed)
+    probe = Probe(task_named(arguments).name, arguments.images, arguments.seed)
     models = arguments.models or zoo.names
     with TerminalProgress() as report:
         for model in models:
@@ -90,12 +101,12 @@ def similarity(arguments: argparse.Namespace) -> None:
 
 def partition(arguments: argparse.Namespace) -> None:
     """Cut every network of a table into blocks."""
-    from dery_core.partition import is_bare_table
-
-    path = user_path(arguments.file or arguments.table)
+    path = given_file(arguments.file or arguments.table)
     check_json(arguments.json)
     if path.suffix == ".json":
         raise DeryError(f"{path} is JSON: give the .npz file that `dery similarity` prints last.")
+    from dery_core.partition import is_bare_table
+
     bare = is_bare_table(path)
     # Bare arrays have no zoo behind them to reassemble, so their partition isn't kept.
     folder = None if bare else Workspace.open(arguments.workspace).partitions
@@ -109,7 +120,7 @@ def partition(arguments: argparse.Namespace) -> None:
         figures = _partition_figures(found, size, seconds)
         write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
     if folder is not None:
-        print(_kept(found, folder))
+        print(keep(found, folder))
 
 
 def _table_partition(arguments: argparse.Namespace, path: Path, report: ProgressFn) -> "Partition":
@@ -209,42 +220,6 @@ def _partition_figures(found: "Partition", size: str, seconds: float) -> dict[st
     }
 
 
-def reassemble(arguments: argparse.Namespace) -> None:
-    """Find and keep the best hybrids within a budget."""
-    from dery_core.data import Probe, fitted
-    from dery_core.partition import Partition
-    from dery_core.reassembly import SCORE_IMAGES, Budget, candidates, reassemble, score_candidates
-
-    zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
-    partition = Partition.load(arguments.partition)
-    task = _task(arguments)
-    budget = Budget(arguments.max_params, arguments.max_macs)
-    with TerminalProgress() as report:
-        options = candidates(zoo, partition, len(task.classes), report=report)
-        probe = fitted(Probe(task.name, SCORE_IMAGES, arguments.seed))
-        scores = score_candidates(
-            zoo, partition, options, probe, workspace, arguments.sample, arguments.seed, report
-        )
-    choices = reassemble(options, scores, budget, top=arguments.top)
-    paths = [
-        _kept(options.spec(zoo, choice.choice, choice.measured), workspace.hybrids) for choice in choices
-    ]
-    print_table(
-        [
-            {
-                "#": rank,
-                **{f"stage {k}": options.models[i] for k, i in enumerate(choice.choice, 1)},
-                "params": quantity(choice.params),
-                "MACs": quantity(choice.macs),
-                "NASWOT predicted": f"{choice.predicted:.2f}",
-                "measured": f"{choice.measured:.2f}" if choice.measured is not None else None,
-            }
-            for rank, choice in enumerate(choices, 1)
-        ]
-    )
-    print(*paths, sep="\n")
-
-
 def hybrid(arguments: argparse.Namespace) -> None:
     """Show a hybrid's blocks and seams."""
     from dery_core.reassembly import HybridSpec, hybrid_summary, hybrid_table
@@ -286,10 +261,10 @@ def tune(arguments: argparse.Namespace) -> None:
 
     from dery_core.jobs import create_run
     from dery_core.reassembly import HybridSpec
-    from dery_core.training import DEFAULT_START, Recipe, RunSpec
+    from dery_core.training import DEFAULT_STARTS, Recipe, RunSpec
 
     # A mistyped task is said here, before a run is made that could only fail.
-    task = _task(arguments)
+    task = task_named(arguments)
     hybrid = HybridSpec.load(arguments.hybrid) if arguments.hybrid else None
     zoo, workspace = open_zoo(arguments), Workspace.open(arguments.workspace)
     chosen = {
@@ -307,7 +282,7 @@ def tune(arguments: argparse.Namespace) -> None:
         recipe=replace(Recipe.default(arguments.protocol), **chosen),
         seed=arguments.seed,
         device=arguments.device,
-        start=arguments.start or DEFAULT_START,
+        start=arguments.start or DEFAULT_STARTS[arguments.protocol],
     )
     run = create_run(workspace, spec)
     if arguments.background:
@@ -325,7 +300,11 @@ def runs(arguments: argparse.Namespace) -> None:
 
     workspace = Workspace.open(arguments.workspace)
     if arguments.action == "list":
-        print_table([_run_row(run) for run in list_runs(workspace)])
+        found = list_runs(workspace)
+        if found:
+            print_table([_run_row(run) for run in found])
+        else:
+            print("No runs yet.")
         return
     if arguments.run is None:
         raise DeryError(f"dery runs {arguments.action} needs a run's id: see `dery runs list`.")
@@ -344,25 +323,47 @@ def runs(arguments: argparse.Namespace) -> None:
 
 def _run_row(run: "Run") -> dict[str, object]:
     status = run.status()
-    # A damaged result is the status's to tell, and no reason to hide the other runs.
+    readable = status.state != "damaged"
     result = run.result() if status.state == "finished" else None
     return {
         "run": run.id,
+        "kind": run.kind if readable else None,
+        "what": run.title if readable else None,
+        "how": _how(run) if readable else None,
         "state": status.state,
-        "epoch": f"{status.epoch}/{status.epochs}",
-        "top-1 %": f"{result.top1:.1f}" if result else None,
+        "progress": f"{status.done:,}/{status.total:,} {run.unit}" if status.total else None,
+        "top-1 %": f"{result.top1:.1f}" if result and run.kind == "training" else None,
         "message": status.message,
     }
 
 
+def _how(run: "Run") -> str:
+    spec = run.spec
+    if run.kind == "scoring":
+        return f"seed {spec.seed}"
+    return f"{spec.protocol}, {spec.start} start"
+
+
 def _show(run: "Run") -> None:
+    from dery_core.jobs import ScoringRun, TrainingRun
+
     print_table([_run_row(run)])
-    print_table(
-        [
-            {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
-            for row in run.metrics()
-        ]
-    )
+    if run.status().state == "damaged":
+        pass  # the table says why
+    elif isinstance(run, TrainingRun):
+        if hybrid := run.spec.hybrid:
+            print(" → ".join(f"{b.model} {b.first_node}–{b.last_node}" for b in hybrid.blocks))
+        print_table(
+            [
+                {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in row.items()}
+                for row in run.metrics()
+            ]
+        )
+    elif isinstance(run, ScoringRun):
+        print(f"Networks: {', '.join(run.spec.partition.models)}")
+        if result := run.result():
+            which = "all hybrids there are" if result.complete else "a sample of the hybrids"
+            print(f"{result.measured:,} measured, {which}, {result.seconds:.1f} s")
     print(run.path)
 
 
@@ -391,7 +392,7 @@ def app(arguments: argparse.Namespace) -> None:
     if not main_page.exists():
         raise DeryError(f"{main_page} is missing: run `dery app` from a checkout of DeRy Studio.")
     workspace = Workspace.open(arguments.workspace)
-    zoo, task = open_zoo(arguments), _task(arguments)
+    zoo, task = open_zoo(arguments), task_named(arguments)
     # only a zoo that was named is passed on: the workspace's own may come into being meanwhile
     named = {"DERY_ZOO": str(zoo.path)} if arguments.zoo or os.environ.get("DERY_ZOO") else {}
     with socket.socket() as probe:

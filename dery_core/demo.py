@@ -1,5 +1,6 @@
 """The main job from end to end, without a browser: the figures behind `dery demo`."""
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -8,23 +9,15 @@ from tabulate import tabulate
 
 from dery_core.data import TARGET_TASK, Probe, load_task
 from dery_core.errors import DeryError
-from dery_core.jobs import Run, create_run, run_all
+from dery_core.jobs import TrainingRun, create_run, run_all
+from dery_core.modules import cpu_threads
 from dery_core.partition import solve_partition
 from dery_core.progress import ProgressFn, silent
-from dery_core.reassembly import (
-    SCORE_IMAGES,
-    Budget,
-    Candidates,
-    HybridSpec,
-    Scores,
-    candidates,
-    measure,
-    members_within,
-    reassemble,
-    score_candidates,
-)
+from dery_core.reassembly import Budget, Candidates, HybridSpec, candidates, members_within
+from dery_core.scoring import FAMILIES, SCORES, THREADS, Scores, measure, score_candidates, score_probe
+from dery_core.search import Finder, Rules
 from dery_core.similarity import similarity_table
-from dery_core.training import DEFAULT_START, Contender, Recipe, RunSpec, Start, verdict
+from dery_core.training import DEFAULT_STARTS, Contender, Recipe, RunSpec, Start, verdict
 from dery_core.units import quantity
 from dery_core.values import Value
 from dery_core.workspace import Workspace
@@ -74,6 +67,8 @@ class DemoReport(Value):
     upper_bound: float
     budget: Budget
     blocks: tuple[HybridBlock, ...]
+    score: str
+    score_value: float | None
     naswot: float | None
     hybrid: Tuned
     members: tuple[Tuned, ...]
@@ -87,7 +82,7 @@ def run_demo(
     seed: int = 0,
     workers: int = 2,
     report: ProgressFn = silent,
-    start: Start = DEFAULT_START,
+    start: Start = DEFAULT_STARTS["frozen"],
 ) -> DemoReport:
     """Compare, partition and reassemble `zoo`, then frozen-tune the hybrid on the target task
     beside every member within the same budget (same recipe, start, seed and epochs)."""
@@ -96,7 +91,7 @@ def run_demo(
     table = similarity_table(zoo, zoo.names, Probe(task.name, PROBE_IMAGES, seed), workspace, report=report)
     partition = solve_partition(table, STAGES)
     options = candidates(zoo, partition, len(task.classes), report=report)
-    probe = Probe(task.name, SCORE_IMAGES, seed)
+    probe = score_probe(task.name, seed=seed)
     scores = score_candidates(zoo, partition, options, probe, workspace, seed=seed, report=report)
     budget = middle_budget(zoo, len(task.classes))
     spec = best_hybrid(zoo, options, scores, budget, workspace, report)
@@ -118,7 +113,9 @@ def run_demo(
             HybridBlock(stage, block.model, block.first_node, block.last_node)
             for stage, block in enumerate(spec.blocks, 1)
         ),
-        naswot=spec.score,
+        score=scores.name,
+        score_value=spec.score,
+        naswot=_naswot(zoo, options, spec, seed),
         hybrid=hybrid,
         members=tuple(sorted(members, key=lambda member: -member.top1)),
         recipe=RECIPE,
@@ -145,15 +142,26 @@ def best_hybrid(
     workspace: Workspace,
     report: ProgressFn = silent,
 ) -> HybridSpec:
-    """Of the program's `TOP` best by predicted NASWOT, the one with the highest measured NASWOT."""
-    choices = [choice.choice for choice in reassemble(options, scores, budget, top=TOP)]
+    """Of the `TOP` best hybrids by predicted score, the one with the highest measured score."""
+    found = Finder(options, scores.objective).best(Rules(budget), TOP)
+    choices = [choice.choice for choice in found]
     scores = measure(zoo, options, scores, choices, workspace, report)
-    best = max(choices, key=lambda choice: scores.known[choice].score or float("-inf"))
-    return options.spec(zoo, best, scores.known[best].score)
+    scored = [(score, choice) for choice in choices if (score := scores.score(choice)) is not None]
+    # Of equal scores the first stands: `found` is in the order of Finder.
+    score, best = max(scored, key=lambda each: each[0])
+    return options.spec(zoo, best, score if math.isfinite(score) else None)
+
+
+def _naswot(zoo: Zoo, options: Candidates, spec: HybridSpec, seed: int) -> float | None:
+    """The paper's score of the hybrid, whatever it was chosen by."""
+    probe = score_probe(TARGET_TASK, "naswot", seed)
+    choice = tuple(options.models.index(block.model) for block in spec.blocks)
+    with cpu_threads(THREADS):
+        return FAMILIES["naswot"].measurer(zoo, options, probe, seed).measure(choice)["naswot"]
 
 
 def tuning(
-    subject: HybridSpec | ZooModel, zoo: Zoo, task: str, seed: int, start: Start = DEFAULT_START
+    subject: HybridSpec | ZooModel, zoo: Zoo, task: str, seed: int, start: Start = DEFAULT_STARTS["frozen"]
 ) -> RunSpec:
     """The demo's fine-tune: frozen, the same recipe and start for hybrid and members."""
     hybrid = subject if isinstance(subject, HybridSpec) else None
@@ -162,7 +170,7 @@ def tuning(
     return RunSpec(name, str(zoo.path), task, hybrid, member, "frozen", RECIPE, seed, "cpu", start=start)
 
 
-def _tuned(run: Run) -> Tuned:
+def _tuned(run: TrainingRun) -> Tuned:
     result = run.result()
     if result is None:
         raise DeryError(f"The run {run.id} has no result: {run.status().message}")
@@ -187,7 +195,7 @@ def print_report(figures: DemoReport) -> None:
         f"\nCompared {figures.models_compared} networks at {figures.cuts_compared} cuts (linear CKA).\n"
         f"Cut each into {figures.k} blocks: objective {figures.objective:.3f}, "
         f"no partition exceeds {figures.upper_bound:.3f}.\n"
-        f"The best hybrid within {budget}:\n"
+        f"The best hybrid within {budget}, by {SCORES[figures.score].title}:\n"
     )
     blocks = [[b.stage, b.model, f"{b.first_node}–{b.last_node}"] for b in figures.blocks]
     print(tabulate(blocks, ["stage", "block of", "nodes"], disable_numparse=True))

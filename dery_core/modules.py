@@ -1,9 +1,21 @@
-"""What several rooms do with a torch module."""
+"""What several rooms do with torch and its modules."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import torch
 from torch import Tensor, nn
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Compute on so many threads of the CPU inside the block: sums depend on them in the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -18,9 +30,18 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
+class _Received(Exception):
+    """Ends a forward pass that has gone far enough."""
+
+
 def received(module: nn.Module, inner: nn.Module, x: Tensor) -> Tensor:
-    """What `inner`, a part of `module`, receives when `module` runs on x."""
+    """What `inner`, a part of `module`, receives when `module` runs on x; what comes behind isn't run."""
     found: list[Tensor] = []
-    with inner.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0])):
+
+    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0])
+        raise _Received
+
+    with inner.register_forward_pre_hook(stop), suppress(_Received):
         module(x)
     return found[0]

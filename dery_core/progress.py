@@ -8,7 +8,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from dery_core.units import quantity
+from dery_core.units import duration, quantity
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ class Progress:
 
     def __str__(self) -> str:
         text = f"{self.step}: {self.amount}" + (f", {self.note}" if self.note else "")
-        return f"{text}, {self.speed}, {self.remaining:.0f} s to go" if self.remaining is not None else text
+        if self.remaining is None:
+            return text
+        return f"{text}, {self.speed}, {duration(self.remaining)} to go"
 
 
 def _bytes(count: float) -> str:

@@ -1,4 +1,4 @@
-"""How counts of parameters and MACs are written for people, and read from them.
+"""How counts of parameters and MACs, and scores, are written for people, and counts read from them.
 
 >>> quantity(1_234_567), quantity(40_000), parse_quantity("1.5M")
 ('1.23 M', '40 k', 1500000)
@@ -21,6 +21,11 @@ def quantity(count: float) -> str:
     return f"{count:.3g}"
 
 
+def figure(value: float) -> str:
+    """Any value, such as a score, in four digits, with k, M or G from 10,000 on."""
+    return quantity(value) if 10_000 <= abs(value) < math.inf else f"{value:.4g}"
+
+
 def parse_quantity(text: str) -> int:
     """A whole count from `1500000`, `1.5e6`, `1.5M` or `1,500,000`; DeryError for anything else."""
     match = re.fullmatch(r"([0-9][0-9,_]*\.?[0-9]*(?:e\+?\d+)?|\.[0-9]+)\s*([kmgb]?)", text.strip().lower())
@@ -30,3 +35,12 @@ def parse_quantity(text: str) -> int:
     if math.isinf(count):
         raise DeryError(f"'{text}' is more than any network has.")
     return round(count)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "45 s", "12 min", "1 h 37 min"; at least one second."""
+    whole = max(1, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

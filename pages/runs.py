@@ -13,8 +13,7 @@ from app.components.proving import settled_blocks
 from app.components.run_board import LIVE, open_run, run_list
 from app.components.waiting import value_of
 from app.frames import run_frame
-from dery_core.reassembly import Budget
-from dery_core.training import DEFAULT_START, Protocol, Start
+from dery_core.training import DEFAULT_STARTS, Protocol, Start
 from dery_core.units import quantity
 from dery_core.zoo import Zoo
 
@@ -34,12 +33,14 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
     blocks = settled_blocks(names)
     if blocks is None:
         return
-    assembly = value_of(*steps.assembly(names, blocks), title="Building and scoring hybrids")
+    step = steps.assembly(names, blocks, state.get("score"))
+    assembly = value_of(*step, title="Building and scoring hybrids")
     if assembly is None:
         return
-    budget = Budget(max_params=state.get("params"), max_macs=state.get("macs"))
-    hybrid = assembly.spec(assembly.best(budget))
-    within = steps.within(zoo, budget)
+    state.settle(names, blocks.k)
+    rules = state.rules()
+    hybrid = assembly.spec(assembly.shown(rules, state.get("chosen")))
+    within = steps.within(zoo, rules.budget)
     rivals = {"the chosen members": [n for n in within if n in names], "all members": within, "none": ()}
     st.markdown(
         f"**The hybrid you chose:** {' → '.join(block.model for block in hybrid.blocks)} · "
@@ -60,9 +61,9 @@ def new_runs(zoo: Zoo, names: tuple[str, ...]) -> None:
         "Where seams and head start from",
         list(STARTS),
         format_func=STARTS.__getitem__,
-        default=DEFAULT_START,
+        default=DEFAULT_STARTS[protocol],
         required=True,
-        key="start_from",
+        key=f"start_from_{protocol}",
         persist_state="session",
     )
     st.caption(
@@ -99,7 +100,9 @@ def board(zoo: Zoo, alive: bool) -> None:
             return
         st.subheader("Runs")
         if state.get("run") not in set(runs["id"]):
-            st.session_state["run"] = runs["id"].iloc[0]
+            # What people come for is how a training goes.
+            trainings = runs[runs["kind"] == "training"]
+            st.session_state["run"] = (runs if trainings.empty else trainings)["id"].iloc[0]
         run_list(runs)
         state.publish()
         chosen = runs[runs["id"] == state.get("run")].iloc[0]

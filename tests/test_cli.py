@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from dery_core.cli import main
+from dery_core.data import TARGET_TASK, Probe
 from dery_core.errors import DeryError
+from dery_core.partition import solve_partition
+from dery_core.similarity import similarity_table
 from dery_core.workspace import Workspace
 from dery_core.zoo import EMBEDDED_ZOO, Zoo, embedded_zoo, load_zoo
 
@@ -86,12 +89,7 @@ def test_each_step_takes_the_file_that_the_step_before_kept(
     assert status == 0
     assert all(model in out for model in MODELS)
     partition = out.splitlines()[-1]
-    status, _, err = run(
-        capsys, "reassemble", partition, "--max-params", "10", "--sample", "8", "--workspace", workspace
-    )
-    assert status == 2
-    assert "the smallest has" in err
-    budget = ["--max-params", "1M", "--max-macs", "2e7", "--top", "2", "--sample", "8"]
+    budget = ["--max-params", "1M", "--max-macs", "2e7", "--top", "2", "--score", "naswot"]
     status, out, _ = run(capsys, "reassemble", partition, *budget, "--workspace", workspace)
     assert status == 0
     hybrid = out.splitlines()[-1]
@@ -100,6 +98,161 @@ def test_each_step_takes_the_file_that_the_step_before_kept(
     assert status == 0
     assert "params" in out
     assert "Total mult-adds" in out
+
+
+@pytest.fixture(scope="module")
+def partition(workspace: str) -> str:
+    """File of three members' partition in three blocks."""
+    table = similarity_table(embedded_zoo(), MODELS, Probe(TARGET_TASK, 32), Workspace.open(workspace))
+    path = Path(workspace) / "three.json"
+    solve_partition(table, 3).save(path)
+    return str(path)
+
+
+def test_the_best_hybrids_and_the_front_are_written_as_json(
+    capsys: pytest.CaptureFixture[str], workspace: str, partition: str, tmp_path: Path
+) -> None:
+    rules = ["--max-params", "1M", "--max-macs", "2e7", "--min-params", "100k", "--min-models", "2"]
+    rules += [
+        "--with",
+        "swin.clutter",
+        "--without-block",
+        "vit.clutter:1",
+        "--without-block",
+        "vit.clutter:2",
+    ]
+    rules += ["--score", "macs", "--top", "3", "--front", "--json", str(tmp_path / "out.json")]
+    status, out, err = run(capsys, "reassemble", partition, *rules, "--workspace", workspace)
+    assert (status, err) == (0, "")
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["schema_version"], found["score"], found["complete"]) == (1, "macs", True)
+    assert found["rules"]["budget"] == {"max_params": 10**6, "max_macs": 2 * 10**7, "min_params": 10**5}
+    assert found["rules"]["forbidden_blocks"] == [["vit.clutter", 0], ["vit.clutter", 1]]
+    assert set(found["trust"] or {"tau": 0, "low": 0, "high": 0}) >= {"tau", "low", "high"}
+    assert [each["rank"] for each in found["candidates"]] == [1, 2, 3]
+    for each in (*found["candidates"], *found["front"]):
+        models = [block["model"] for block in each["blocks"]]
+        assert "swin.clutter" in models
+        assert "vit.clutter" not in models[:2]
+        assert 10**5 <= each["params"] <= 10**6
+        assert each["measured"] == each["predicted"] == each["macs"] <= 2 * 10**7
+    best = found["candidates"][0]
+    assert best["macs"] == max(each["macs"] for each in found["front"])
+    assert json.loads(Path(best["hybrid"]).read_text())["macs"] == best["macs"]
+    assert re.search(rf"\b{best['params']:,} +{best['macs']:,}\b", out), "a limit may be typed as it stands"
+    assert "All trade-offs between params, MACs and score" in out
+    assert "#MACs" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--max-params", "10"], "the nearest"),
+        (["--score", "naswott"], "did you mean 'naswot'"),
+        (["--score", "MACs"], "did you mean 'macs'"),
+        (["--with", "vit.cluter"], "did you mean 'vit.clutter'"),
+        (["--without-block", "vit.clutter:4"], "its stages are 1 to 3"),
+        (["--with", "vit.clutter", "--without", "vit.clutter"], "both required and forbidden"),
+        (["--min-models", "3", "--max-models", "2"], "contradict each other"),
+        (["--min-macs", "9M", "--max-macs", "1M"], "contradict each other"),
+        (["--min-models", "4"], "impossible with 3 networks"),
+        (["--json", "/"], "is a folder"),
+    ],
+)
+def test_rules_that_no_hybrid_keeps_are_one_line_before_any_measuring(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, partition: str, words: list[str], complaint: str
+) -> None:
+    status, _, err = run(capsys, "reassemble", partition, *words, "--workspace", str(tmp_path))
+    assert status == 2
+    assert complaint in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "scores").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--with", "swin.cluter"], "did you mean 'swin.clutter'"),
+        (["--without-block", "vit.clutter:4"], "vit.clutter has no stage 4"),
+        (["--with", "vit.clutter", "--without", "vit.clutter"], "both required and forbidden"),
+    ],
+)
+def test_a_mistake_in_the_rules_is_told_before_anything_is_priced(
+    capsys: pytest.CaptureFixture[str],
+    workspace: str,
+    partition: str,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    complaint: str,
+) -> None:
+    priced = []
+    monkeypatch.setattr("dery_core.jobs.ScoringSpec.priced", lambda *_: priced.append(1))
+    status, _, err = run(capsys, "reassemble", partition, *words, "--workspace", workspace)
+    assert status == 2
+    assert complaint in err
+    assert not priced
+
+
+def test_what_is_no_partition_is_told(
+    capsys: pytest.CaptureFixture[str], workspace: str, partition: str, tmp_path: Path
+) -> None:
+    table = next((Path(workspace) / "tables").glob("*.npz"))
+    broken = json.loads(Path(partition).read_text())
+    broken["blocks"][0][0]["first_node"] = "x"
+    figures = {"schema_version": 1, "blocks": {}, "anchors": [], "objective": 1.0}
+    for name, data in (("broken", broken), ("figures", figures), ("list", [1])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+    (tmp_path / "half.json").write_text(Path(partition).read_text()[:200])
+    for path, complaint in (
+        (table, "is a table: cut it with `dery partition`"),
+        (tmp_path / "broken.json", "field 'first_node' is \"x\""),
+        (tmp_path / "figures.json", "wrote for --json"),
+        (tmp_path / "list.json", "is not a partition"),
+        (tmp_path / "half.json", "is not valid JSON"),
+        (tmp_path, "is a folder"),
+    ):
+        status, _, err = run(capsys, "reassemble", str(path), "--workspace", str(tmp_path))
+        assert status == 2
+        assert complaint in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["reassemble", "missing.json"], ["partition", "missing.npz"], ["partition", "--table", "no.npz"]],
+)
+def test_a_missing_file_is_told_before_torch_is_imported(words: list[str]) -> None:
+    script = (
+        f"import sys; from dery_core.cli import main; s = main({words!r}); print(s, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "False"]
+    assert "does not exist" in done.stderr
+
+
+def test_a_long_scoring_can_be_left_to_a_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, partition: str
+) -> None:
+    monkeypatch.setattr("dery_core.jobs.scored._QUICK_SECONDS", 0.0)
+    begun: list[Path] = []
+    monkeypatch.setattr("dery_core.jobs.scoring.ScoringRun.start", lambda run: begun.append(run.path))
+    words = ["reassemble", partition, "--score", "naswot", "--workspace", str(tmp_path)]
+    assert run(capsys, "runs", "--workspace", str(tmp_path))[1] == "No runs yet.\n"
+    status, out, _ = run(capsys, *words, "--background")
+    assert (status, len(begun)) == (0, 1)
+    assert f"dery runs show {begun[0].name}" in out
+    status, out, _ = run(capsys, "runs", "--workspace", str(tmp_path))
+    assert re.search(r"scoring +NASWOT, 3 networks in 3 blocks .*queued", out)
+    status, _, _ = run(capsys, *words)
+    assert status == 0
+    status, out, _ = run(capsys, "runs", "show", begun[0].name, "--workspace", str(tmp_path))
+    assert re.search(r"finished +27/27 hybrids", out)
+    assert "27 measured, all hybrids there are" in out
+    status, out, _ = run(capsys, *words, "--background")
+    assert len(begun) == 1, "what is measured needs no run"
+    assert "No run is needed" in out
+    assert "stage 3" in out
 
 
 def test_the_zoo_is_listed_and_checked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -313,6 +466,11 @@ def test_similarity_offers_every_measure(capsys: pytest.CaptureFixture[str]) -> 
         (["tune", "--member", "vit.clutter", "--epochs", "0"], "epochs"),
         (["tune", "--member", "vit.clutter", "--device", "cuda:99"], "cuda:99"),
         (["tune", "--member", "vit.clutter", "--seed", "-1"], "--seed: -1 is not a whole number from 0"),
+        (["reassemble", "x.json", "--min-macs", "-3"], "'-3' is not a count"),
+        (["reassemble", "x.json", "--min-params", "abc"], "'abc' is not a count"),
+        (["reassemble", "x.json", "--without-block", "vit.clutter"], "'vit.clutter' is not MODEL:STAGE"),
+        (["reassemble", "x.json", "--with-block", "vit.clutter:0"], "'vit.clutter:0' is not MODEL:STAGE"),
+        (["reassemble", "x.json", "--json", ""], "--json: the name is empty: give a file"),
         (["reassemble", "x.json", "--top", "0"], "--top: 0 is not a whole number from 1"),
         (["reassemble", "x.json", "--max-macs", "1e999"], "more than any network"),
         (["demo", "--workers", "none"], "--workers: none is not a whole number"),
@@ -392,8 +550,8 @@ def test_a_damaged_run_does_not_hide_the_others(
     (damaged / "result.json").write_text("{")
     status, out, _ = run(capsys, "runs", *words)
     assert status == 0
-    assert re.search(rf"{damaged.name} +damaged", out)
-    assert re.search(rf"{whole.name} +finished", out)
+    assert re.search(rf"{damaged.name} [ –]+damaged", out)
+    assert re.search(rf"{whole.name} +training +toy_resnet +frozen, closed-form start +finished", out)
 
 
 def test_an_ascii_terminal_gets_question_marks_and_no_traceback() -> None:

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from dery_core.data import TARGET_TASK, Probe, load_task, preprocess, probe_images
-from dery_core.demo import DemoReport, outcome, print_report, run_demo
-from dery_core.reassembly import load_hybrid
+from dery_core.demo import DemoReport, best_hybrid, outcome, print_report, run_demo
+from dery_core.partition import Block
+from dery_core.reassembly import BlockFacts, Budget, Candidates, load_hybrid
+from dery_core.scoring import DEFAULT_SCORE, Measured, Scores
+from dery_core.search import LinearScore
 from dery_core.workspace import Workspace
-from dery_core.zoo import embedded_zoo, member_cost
+from dery_core.zoo import Layout, embedded_zoo, member_cost
 
 MEMBERS = ("resnet_s.clutter", "regnet.clutter", "convnext.larger", "poolformer.larger")
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -41,6 +44,9 @@ def test_the_hybrid_keeps_to_its_budget_and_takes_blocks_of_two_networks(report:
     assert [block.stage for block in report.blocks] == [1, 2, 3, 4]
     assert len({block.model for block in report.blocks}) >= 2
     assert report.objective <= report.upper_bound
+    assert report.score == DEFAULT_SCORE
+    assert report.score_value is not None
+    assert report.naswot != report.score_value, "the paper's score is told beside the one it was chosen by"
     assert 0 < report.hybrid.trainable_params < report.hybrid.params
 
 
@@ -66,6 +72,24 @@ def test_the_tuned_hybrid_gives_the_same_logits_in_a_new_process(report: DemoRep
     there = tmp_path / "logits.pt"
     subprocess.run([sys.executable, "-c", LOGITS, str(folder), TARGET_TASK, str(there)], check=True)
     assert torch.equal(here, torch.load(there, weights_only=True))
+
+
+def test_of_hybrids_that_measure_alike_the_first_found_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    zoo = embedded_zoo().subset(MEMBERS[:2])
+    layout = Layout("map", 8, 4, 4)
+    blocks = tuple(
+        tuple(BlockFacts(Block(name, k, k), "", "", 10, 10, layout, layout) for k in range(2))
+        for name in zoo.names
+    )
+    options = Candidates(zoo.names, blocks, ((0, 1),) * 2, num_classes=4)
+    linear = LinearScore(0.0, ((2.0, 1.0), (1.0, 2.0)))
+    alike = tuple(Measured(choice, 0.5) for choice in ((0, 1), (1, 0)))
+    scores = Scores("key", DEFAULT_SCORE, Probe(TARGET_TASK, 4), 0, alike, linear)
+    monkeypatch.setattr("dery_core.demo.measure", lambda *_: scores)
+    best = best_hybrid(zoo, options, scores, Budget(), Workspace.open(tmp_path))
+    assert tuple(block.model for block in best.blocks) == zoo.names
 
 
 def test_the_readme_describes_every_key(report: DemoReport, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from dery_core.errors import DeryError
-from dery_core.units import parse_quantity, quantity
+from dery_core.units import duration, parse_quantity, quantity
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_what_is_no_count_is_refused_by_name(text: str) -> None:
 def test_a_count_beyond_all_numbers_is_refused() -> None:
     with pytest.raises(DeryError, match="more than any network"):
         parse_quantity("1e999")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (119.4, "119 s"), (119.6, "2 min"), (5805, "97 min"), (7200, "2 h 0 min")],
+)
+def test_long_waits_are_told_in_minutes_and_hours(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -38,6 +38,11 @@ def styled(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
 
 def macs_axis(values: list[float]) -> dict[str, Any]:
     """A log axis of MACs with ticks a person reads."""
+    return cost_axis(values, "MACs for one image")
+
+
+def cost_axis(values: list[float], title: str) -> dict[str, Any]:
+    """A log axis of counts with ticks a person reads."""
     from dery_core.units import quantity
 
     low, high = min(values), max(values)
@@ -48,5 +53,5 @@ def macs_axis(values: list[float]) -> dict[str, Any]:
         "type": "log",
         "tickvals": ticks,
         "ticktext": [quantity(tick) for tick in ticks],
-        "title": {"text": "MACs for one image"},
+        "title": {"text": title},
     }

@@ -12,7 +12,7 @@ from app.charts.curves import training_curves
 from app.components.figures import show
 from app.components.waiting import spoken
 from dery_core.errors import DeryError
-from dery_core.jobs import Run
+from dery_core.jobs import Run, TrainingRun
 
 SHOWN = 8
 LIVE = ("queued", "running")
@@ -33,7 +33,7 @@ def run_list(runs: pd.DataFrame) -> None:
                 str(row["subject"]),
                 key=f"run_{row['id']}",
                 type="tertiary",
-                icon=":material/star:" if row["hybrid"] else ":material/category:",
+                icon=_icon(row),
                 on_click=_open,
                 args=(row["id"],),
             )
@@ -43,10 +43,10 @@ def run_list(runs: pd.DataFrame) -> None:
 
 
 def open_run(run: Run, line: pd.Series, colours: Mapping[str, str]) -> None:
-    """Curves, figures, log and the buttons of one run."""
+    """Progress, log and the buttons of one run; a training's curves."""
     status = line["state"]
     with st.container(horizontal=True, vertical_alignment="center", key="open_run"):
-        st.subheader(f"{line['subject']}, {line['protocol']} tuning{_from(line)}", width="content")
+        st.subheader(_heading(line), width="content")
         st.markdown(_badge(status), width="content")
         _buttons(run, status)
     if line["message"]:
@@ -54,19 +54,33 @@ def open_run(run: Run, line: pd.Series, colours: Mapping[str, str]) -> None:
     progress = run.progress() if status == "running" else None
     if progress is not None and progress.total:
         st.progress(min(progress.done / progress.total, 1.0), text=spoken(progress))
-    metrics = pd.DataFrame(run.metrics(), columns=["epoch", "top1", "loss", "learning_rate", "seconds"])
-    if len(metrics):
-        show(
-            training_curves({line["subject"]: metrics}, colours, max(int(line["epochs"]), 1)),
-            key="curves",
-            alt=f"Training loss and test accuracy of {line['subject']} over the epochs.",
-        )
+    if isinstance(run, TrainingRun):
+        _curves(run, line, colours)
     with st.expander("Log", icon=":material/description:"), st.container(key="run_log"):
         st.code("\n".join(run.log().splitlines()[-40:]) or "Nothing yet.", language=None)
 
 
-def _from(line: pd.Series) -> str:
-    return " from a closed-form start" if line["start"] == "closed-form" else ""
+def _curves(run: TrainingRun, line: pd.Series, colours: Mapping[str, str]) -> None:
+    metrics = pd.DataFrame(run.metrics(), columns=["epoch", "top1", "loss", "learning_rate", "seconds"])
+    if len(metrics):
+        show(
+            training_curves({line["subject"]: metrics}, colours, max(int(line["total"]), 1)),
+            key="curves",
+            alt=f"Training loss and test accuracy of {line['subject']} over the epochs.",
+        )
+
+
+def _icon(row: Mapping[Any, Any]) -> str:
+    if row["kind"] == "scoring":
+        return ":material/speed:"
+    return ":material/star:" if row["hybrid"] else ":material/category:"
+
+
+def _heading(line: pd.Series) -> str:
+    if line["kind"] == "scoring" or line["state"] == "damaged":
+        return str(line["subject"])
+    start = " from a closed-form start" if line["start"] == "closed-form" else ""
+    return f"{line['subject']}, {line['protocol']} tuning{start}"
 
 
 def _buttons(run: Run, status: str) -> None:
@@ -101,17 +115,24 @@ def _badge(status: str) -> str:
 
 def _row(row: Mapping[Any, Any], is_open: bool) -> str:
     colour = _COLOURS[row["state"]]
-    done = 100 * row["epoch"] / max(row["epochs"], 1)
+    done = 100 * row["done"] / max(row["total"], 1)
     top1 = ""
     if not pd.isna(row["top1"]):
         before = f"before training {row['top1_before']:.1f} %"
         top1 = f'<span title="{before}">{row["top1_before"]:.1f} → <b>{row["top1"]:.1f} %</b></span>'
+    how = "scoring" if row["kind"] == "scoring" else row["protocol"]
     start = "closed form" if row["start"] == "closed-form" else ""
     kind = "dery-run open" if is_open else "dery-run"
     return (
         f'<div class="{kind}" data-run="{escape(row["id"])}" data-state="{row["state"]}">'
-        f"<span>{escape(str(row['protocol']))}<small>{start}</small></span>"
+        f"<span>{escape('' if pd.isna(how) else str(how))}<small>{start}</small></span>"
         f'<span class="state"><i style="background:{colour}"></i>{row["state"]}</span>'
         f'<span class="track"><i style="width:{done:.0f}%;background:{colour}"></i></span>'
-        f"<span>{row['epoch']} of {row['epochs']} epochs</span>{top1}</div>"
+        f"<span>{_amount(row)}</span>{top1}</div>"
     )
+
+
+def _amount(row: Mapping[Any, Any]) -> str:
+    if row["total"]:
+        return f"{row['done']:,} of {row['total']:,} {row['unit']}"
+    return ""

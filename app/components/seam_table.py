@@ -13,7 +13,8 @@ def seam_table(rows: Sequence[HybridRow]) -> None:
     """One line a seam; what is lost is said there, before anything is trained."""
     pairs = [(row, after) for row, after in zip(rows, rows[1:], strict=False) if row.fit is not None]
     lossy = sum(bool(row.fit and row.fit.remarks) for row, _ in pairs)
-    with st.expander(_title(len(pairs), lossy), icon=":material/join_inner:", key="seams"):
+    with st.container(key="seams"):
+        st.markdown(f"**{_title(len(pairs), lossy)}**")
         if pairs:
             lines = [_line(row, after, row.fit) for row, after in pairs if row.fit]
             st.table(pd.DataFrame(lines), hide_index=True, border="horizontal")

@@ -11,6 +11,7 @@ from app.components.errors import error_box
 from app.work import Fault, Work
 from dery_core.errors import Cancelled, DeryError
 from dery_core.progress import Progress
+from dery_core.units import duration
 
 T = TypeVar("T")
 
@@ -48,7 +49,9 @@ def tell_end(task: Work[Any], key: Hashable, title: str, again: bool = True) -> 
     try:
         task.value()
     except Cancelled:
-        st.info("Stopped. What was finished is kept.", icon=":material/pause_circle:")
+        st.info(
+            "Stopped here or in another window. What was finished is kept.", icon=":material/pause_circle:"
+        )
     except Fault as error:
         error_box(f"“{title.split(':')[0]}” failed: {error}")
     except DeryError as error:
@@ -83,7 +86,7 @@ def progress_box(
             step = progress.step if progress else "Starting"
             st.markdown(f"{step} … {time.monotonic() - task.started:.0f} s")
         if st.button(stop, key=key, icon=":material/stop:"):
-            (end or task.cancel)()
+            (end or task.stop)()
 
 
 def follow_quietly(task: Work[T], text: str) -> bool:
@@ -110,4 +113,4 @@ def spoken(progress: Progress) -> str:
     text = f"{progress.step}: {progress.amount}"
     if progress.remaining is None:
         return text
-    return f"{text} · {progress.speed} · about {max(1, round(progress.remaining))} s to go"
+    return f"{text} · {progress.speed} · about {duration(progress.remaining)} to go"

@@ -11,7 +11,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from dery_core.errors import Cancelled, DeryError
-from dery_core.jobs.run import Run
+from dery_core.jobs.training import TrainingRun
 from dery_core.progress import ProgressFn, Ticker, silent
 from dery_core.training import Result
 
@@ -19,7 +19,7 @@ _POLL = 0.3
 _stop: Event
 
 
-def run_all(runs: Sequence[Run], workers: int = 2, report: ProgressFn = silent) -> list[Result]:
+def run_all(runs: Sequence[TrainingRun], workers: int = 2, report: ProgressFn = silent) -> list[Result]:
     """Carry out `runs` in `workers` processes and return their results in the same order.
 
     The number of workers changes the time, not the results. Raises DeryError for the first run
@@ -41,20 +41,20 @@ def run_all(runs: Sequence[Run], workers: int = 2, report: ProgressFn = silent) 
     return [_outcome(run, future) for run, future in zip(runs, futures, strict=True)]
 
 
-def _watch(runs: Sequence[Run], futures: Sequence[Future[Result]], report: ProgressFn) -> None:
+def _watch(runs: Sequence[TrainingRun], futures: Sequence[Future[Result]], report: ProgressFn) -> None:
     """Report the epochs of all runs together until all have ended."""
     states = [run.status() for run in runs]
-    before = sum(state.epoch for state in states)
-    tick = Ticker("Fine-tuning", sum(state.epochs for state in states) - before, "epochs", report)
+    before = sum(state.done for state in states)
+    tick = Ticker("Fine-tuning", sum(state.total for state in states) - before, "epochs", report)
     left: set[Future[Result]] = set(futures)
     while left:
         left = wait(left, timeout=_POLL).not_done
-        done = sum(run.status().epoch for run in runs)
+        done = sum(run.status().done for run in runs)
         tick(done - before)
         before = done
 
 
-def _outcome(run: Run, future: Future[Result]) -> Result:
+def _outcome(run: TrainingRun, future: Future[Result]) -> Result:
     try:
         return future.result()
     except DeryError as error:
@@ -88,4 +88,4 @@ def _end_with_parent() -> None:
 def _work(path: Path) -> Result:
     if _stop.is_set():
         raise Cancelled  # not begun: it stays queued
-    return Run(path).run_here(stop=_stop.is_set)
+    return TrainingRun(path).run_here(stop=_stop.is_set)

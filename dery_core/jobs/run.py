@@ -1,86 +1,103 @@
-"""`Run`: one fine-tune and its directory, which is the truth about it.
+"""`Run`: one piece of long work and its directory, which is the truth about it.
 
-A run's directory holds `spec.json`, `status.json`, `metrics.jsonl` (one line an epoch),
-`progress.json`, `log.txt`, the checkpoints and, when finished, `result.json` and `weights/`.
+A run's directory holds `spec.json` (with its kind), `status.json`, `progress.json`, `log.txt` and,
+when finished, `result.json`; what else it holds is its kind's to say.
 """
 
 import fcntl
 import json
 import os
-import re
-import secrets
 import shutil
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from dery_core.errors import Cancelled, DeryError
-from dery_core.files import read_text, user_path, write_text
+from dery_core.files import write_text
 from dery_core.jobs.process import ProcessId, launch
 from dery_core.jobs.status import RunStatus
 from dery_core.progress import Progress, ProgressFn, silent
-from dery_core.training import EpochMetrics, Result, RunSpec, resolve_device, train_run
-from dery_core.training.loop import METRICS, RESULT, WEIGHTS, never
-from dery_core.values import read_json
-from dery_core.workspace import Workspace
+from dery_core.training.loop import RESULT, never
+from dery_core.values import Value, read_json
 
 SPEC, STATUS, PROGRESS, LOG, LOCK = "spec.json", "status.json", "progress.json", "log.txt", ".lock"
+KIND = "kind"
 GRACE = 5.0
 _PROGRESS_EVERY = 0.3
+_LOOK_EVERY = 0.3
+
+Kind = Literal["training", "scoring"]
+S = TypeVar("S", bound=Value)
+R = TypeVar("R", bound=Value)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run by its directory. Whatever it tells is read from there at that moment."""
+class Run(ABC, Generic[S, R]):
+    """One run by its directory. Whatever it tells is read from there at that moment.
+
+    A kind of run says what its specification and result are, what is counted in it, and does the work.
+    """
 
     path: Path
+
+    kind: ClassVar[Kind]
+    unit: ClassVar[str]
+    spec_type: ClassVar[type[Value]]
+    result_type: ClassVar[type[Value]]
 
     @property
     def id(self) -> str:
         return self.path.name
 
     @property
-    def spec(self) -> RunSpec:
-        return RunSpec.load(self.path / SPEC)
+    def spec(self) -> S:
+        """What the run does; DeryError when the file can't be read."""
+        data = read_json(self.path / SPEC)
+        if isinstance(data, dict):
+            data.pop(KIND, None)
+        return self.spec_type.from_dict(data, str(self.path / SPEC))  # type: ignore[return-value]
 
     @property
-    def weights(self) -> Path:
-        """Where the trained weights are once the run is finished."""
-        return self.path / WEIGHTS
+    @abstractmethod
+    def threads(self) -> int:
+        """CPU threads of the process."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What lists call it."""
+
+    @abstractmethod
+    def _work(self, report: ProgressFn, stop: Callable[[], bool]) -> R:
+        """Do it, or what is left of it, and save the result; Cancelled when `stop` says so."""
+
+    @abstractmethod
+    def _after(self, status: RunStatus) -> str:
+        """How far it came, as the end of a sentence."""
 
     def status(self) -> RunStatus:
         """The run's state now. A process that is gone without finishing makes it `interrupted`,
         a directory that can't be read `damaged`; neither raises."""
         try:
-            RunSpec.load(self.path / SPEC)
+            _ = self.spec
             status = self._read_status()
             if status.state == "finished":
-                Result.load(self.path / RESULT)
+                self.result()
             if status.active and not (status.process and status.process.alive):
                 # Read again: the process may have finished between the two looks.
                 status = self._read_status()
                 if status.active and not (status.process and status.process.alive):
-                    message = f"The process ended before the run did: resume it after epoch {status.epoch}."
+                    message = f"The process ended before the run did: resume it {self._after(status)}."
                     status = replace(status, state="interrupted", message=message)
         except DeryError as error:
             return RunStatus("damaged", 0, _modified(self.path), _modified(self.path), message=str(error))
         return status
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """One row an epoch, from epoch 0 (before training): epoch, top1, loss, learning_rate, seconds."""
-        path = self.path / METRICS
-        if not path.exists():
-            return []
-        try:
-            rows = [json.loads(line) for line in read_text(path).splitlines()]
-            return [asdict(EpochMetrics.from_dict(row, str(path))) for row in rows]
-        except json.JSONDecodeError as error:
-            raise DeryError(f"{path} is damaged: resume the run to write it anew, or delete it.") from error
 
     def progress(self) -> Progress | None:
         """What a running run is doing now, with rate and estimate; None before it has told."""
@@ -90,10 +107,10 @@ class Run:
         except (DeryError, TypeError):
             return None
 
-    def result(self) -> Result | None:
+    def result(self) -> R | None:
         """The outcome of a finished run; None until then."""
         path = self.path / RESULT
-        return Result.load(path) if path.exists() else None
+        return self.result_type.load(path) if path.exists() else None  # type: ignore[return-value]
 
     def log(self, characters: int = 50_000) -> str:
         """The end of the run's log."""
@@ -110,19 +127,19 @@ class Run:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def start(self) -> None:
-        """Train in a process of its own, which outlives this one. DeryError unless queued."""
+        """Begin in a process of its own, which outlives this one. DeryError unless queued."""
         self._launch(("queued",), "started")
 
     def resume(self) -> None:
-        """Go on after the last checkpoint, in a process of its own. DeryError unless the run
-        failed, was cancelled or was interrupted."""
+        """Go on after what was finished, in a process of its own. DeryError unless the run failed,
+        was cancelled or was interrupted."""
         self._launch(("failed", "cancelled", "interrupted"), "resumed")
 
-    def run_here(self, report: ProgressFn = silent, stop: Callable[[], bool] = never) -> Result:
-        """Train in this process, from the start or from the last checkpoint.
+    def run_here(self, report: ProgressFn = silent, stop: Callable[[], bool] = never) -> R:
+        """Do the work in this process, from the start or after what was finished.
 
-        The status tells how it ended. Raises what `train_run` raises, and DeryError when the run
-        is finished or another process is at work on it.
+        The status tells how it ended. Raises what the work raises (Cancelled when `stop` or `report`
+        ended it), and DeryError when the run is finished or another process is at work on it.
         """
         me = ProcessId.of(os.getpid())
         with self._locked():
@@ -132,16 +149,9 @@ class Run:
                 raise DeryError(f"The run {self.id} can't be started: it is {status.state}.{_tail(status)}")
             self._begin(status, me)
         try:
-            result = train_run(
-                self.spec,
-                self.path,
-                self._recorder(report),
-                stop,
-                epoch_done=self._epoch_done,
-                say=self.say,
-            )
+            result = self._work(self._recorder(report), stop)
         except (Cancelled, KeyboardInterrupt):
-            self._end("cancelled", f"Cancelled after epoch {self._read_status().epoch}.")
+            self._end("cancelled", f"Cancelled {self._after(self._read_status())}.")
             raise
         except DeryError as error:
             self._end("failed", str(error))
@@ -157,7 +167,7 @@ class Run:
         return result
 
     def cancel(self, grace: float = GRACE) -> None:
-        """Stop the run; its last checkpoint stays. The process gets `grace` seconds to end by
+        """Stop the run; what was finished stays. The process gets `grace` seconds to end by
         itself, then it is killed with whatever it started."""
         with self._locked():
             status = self.status()
@@ -177,8 +187,25 @@ class Run:
         with self._locked():
             status = self._read_status()
             if status.active:
-                message = f"Cancelled after epoch {status.epoch}."
+                message = f"Cancelled {self._after(status)}."
                 self._write(replace(status, state="cancelled", message=message))
+
+    def follow(self, report: ProgressFn = silent) -> R:
+        """Wait until the run has ended, passing its progress on, and return its result.
+
+        An exception of `report` ends the waiting, not the run. Raises Cancelled when the run was
+        cancelled, DeryError when it failed, was interrupted, or isn't running.
+        """
+        while (status := self.status()).active:
+            waited = time.time() - (status.started or status.created)
+            report(self.progress() or Progress("Starting a process", 0, 1, "process", waited))
+            time.sleep(_LOOK_EVERY)
+        if status.state == "cancelled":
+            raise Cancelled
+        result = self.result() if status.state == "finished" else None
+        if result is None:
+            raise DeryError(f"The run {self.id} is {status.state}.{_tail(status)}")
+        return result
 
     def delete(self) -> None:
         """Remove the run and all it holds. DeryError while it is running."""
@@ -197,7 +224,7 @@ class Run:
             status = self.status()
             if status.state not in allowed:
                 raise DeryError(f"The run {self.id} can't be {verb}: it is {status.state}.{_tail(status)}")
-            threads = str(self.spec.threads)
+            threads = str(self.threads)
             try:
                 process = launch(
                     [sys.executable, "-m", "dery_core.jobs.worker", str(self.path)],
@@ -216,11 +243,6 @@ class Run:
         now = time.time()
         (self.path / PROGRESS).unlink(missing_ok=True)
         self._write(replace(status, state="running", process=process, started=now, message=""))
-
-    def _epoch_done(self, metrics: EpochMetrics) -> None:
-        loss = "" if metrics.loss is None else f", loss {metrics.loss:.4f}"
-        self.say(f"Epoch {metrics.epoch}: top-1 {metrics.top1:.2f} %{loss}, {metrics.seconds:.1f} s")
-        self._update(epoch=metrics.epoch)
 
     def _end(self, state: str, message: str) -> None:
         self.say(f"Run {state}. {message}".strip())
@@ -263,10 +285,6 @@ class Run:
             yield
 
 
-def _absolute(path: str) -> str:
-    return str(user_path(path))
-
-
 def _tail(status: RunStatus) -> str:
     return f" {status.message}" if status.message else ""
 
@@ -276,49 +294,3 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def create_run(workspace: Workspace, spec: RunSpec) -> Run:
-    """A new run, queued, in the workspace: `start` or `run_here` begins it.
-
-    Its id tells when it was made and what is trained, e.g. 20261121-142233-hybrid-frozen-ab12.
-    Raises DeryError when this machine lacks the device or the workspace can't be written.
-    """
-    resolve_device(spec.device)
-    # The run may be resumed from another working directory.
-    kind, colon, place = spec.task.partition(":")
-    task = f"{kind}:{_absolute(place)}" if colon else spec.task
-    spec = replace(spec, zoo=_absolute(spec.zoo), task=task)
-    subject = re.sub(r"[^a-z0-9]+", "-", (spec.member.name if spec.member else "hybrid").lower()).strip("-")
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    run = Run(workspace.runs / f"{stamp}-{subject}-{spec.protocol}-{secrets.token_hex(2)}")
-    # Made under a hidden name, so that a half-made run is never listed.
-    draft = run.path.with_name(f".{run.id}.draft")
-    now = time.time()
-    spec.save(draft / SPEC)
-    RunStatus("queued", spec.recipe.epochs, now, now).save(draft / STATUS)
-    draft.rename(run.path)
-    return run
-
-
-def list_runs(workspace: Workspace) -> list[Run]:
-    """All runs of the workspace, the newest first; ask each for its `status`, which may be damaged."""
-    try:
-        folders = [path for path in workspace.runs.iterdir() if path.is_dir() and path.name[0] != "."]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DeryError(f"{workspace.runs} can't be read ({error.strerror}).") from error
-    return sorted(map(Run, folders), key=lambda run: (run.status().created, run.id), reverse=True)
-
-
-def find_run(workspace: Workspace, run_id: str) -> Run:
-    """The run with this id or with the only id that begins so; DeryError when there is none or
-    several."""
-    runs = {run.id: run for run in list_runs(workspace)}
-    matches = [run_id] if run_id in runs else [name for name in runs if run_id and name.startswith(run_id)]
-    if len(matches) == 1:
-        return runs[matches[0]]
-    if matches:
-        raise DeryError(f"Several runs begin with '{run_id}': {', '.join(matches[:3])}. Give more of the id.")
-    raise DeryError(f"There is no run '{run_id}' in {workspace.runs}: `dery runs list` shows them.")

@@ -1,6 +1,6 @@
-"""The program behind a run: `python -m dery_core.jobs.worker RUN_DIR` trains until the end.
+"""The program behind a run: `python -m dery_core.jobs.worker RUN_DIR` works until the end.
 
-SIGTERM cancels the run at the next batch; its last checkpoint stays.
+SIGTERM cancels the run at the next batch or hybrid; what was finished stays.
 """
 
 import signal
@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from dery_core.errors import Cancelled, DeryError
-from dery_core.jobs.run import Run
+from dery_core.jobs.store import open_run
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     try:
-        Run(Path(sys.argv[1])).run_here(stop=asked.is_set)
+        open_run(Path(sys.argv[1])).run_here(stop=asked.is_set)
     except Cancelled:
         return 130
     except DeryError as error:

@@ -25,7 +25,7 @@ from dery_core.reassembly.seam import Seam
 from dery_core.reassembly.stem import Stem
 from dery_core.reassembly.value import HybridSpec
 from dery_core.values import Value
-from dery_core.zoo import Layout, LineGraph, Zoo, feature_map, prefix_tokens
+from dery_core.zoo import Layout, LineGraph, Zoo, ZooModel, feature_map, prefix_tokens
 
 PENALTIES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Tried for every seam, relative to the features' variance."""
@@ -98,6 +98,12 @@ class Feed:
             self._tick(len(x))
             yield x
 
+    def fork(self) -> "Feed":
+        """Another that begins where this one is now, and goes its own way."""
+        other = Feed(self._start, self._kept_bytes, self._tick)
+        other._steps = list(self._steps)
+        return other
+
     def skip(self) -> None:
         """Count a pass that isn't needed."""
         self._tick(self._images)
@@ -144,10 +150,10 @@ def fit_closed_form(
     if len(images) < 2:
         raise DeryError(f"{len(images)} images are too few to fit seams and head: take at least two.")
     check_labels(labels, spec.num_classes)
-    order = _by_content(images, labels)
+    order = by_content(images, labels)
     device = next(hybrid.parameters()).device
     batches = images[order].split(batch_size)
-    own = own_features(source_graphs(spec, zoo), spec, batches, device)
+    own = own_features(source_graphs(spec, zoo), spec.model, batches, device)
     tick = Ticker("Closed-form start", _passes(hybrid) * len(images), "images", report)
     with torch.no_grad(), evaluating(hybrid):
         feed = Feed(batches, tick=tick)
@@ -168,7 +174,10 @@ def _passes(hybrid: Hybrid) -> int:
 
 
 def own_features(
-    graphs: Mapping[str, LineGraph], spec: HybridSpec, batches: Sequence[Tensor], device: torch.device
+    graphs: Mapping[str, LineGraph],
+    model: Callable[[str], ZooModel],
+    batches: Sequence[Tensor],
+    device: torch.device,
 ) -> Own:
     """What the networks hold at a cut for batches of uint8 images, each with its own preprocessing.
 
@@ -178,7 +187,7 @@ def own_features(
     def at(name: str, cut: int) -> tuple[Layout, Iterable[Tensor]]:
         graph = graphs[name]
         part = nn.Sequential(*(node.module for node in graph.nodes[:cut])).to(device).eval()
-        return graph.layouts[cut], (part(preprocess(batch.to(device), spec.model(name))) for batch in batches)
+        return graph.layouts[cut], (part(preprocess(batch.to(device), model(name))) for batch in batches)
 
     return at
 
@@ -196,11 +205,23 @@ def fit_seams(
     for seam, stage, block in zip(hybrid.seams, hybrid.stages[1:], spec.blocks[1:], strict=True):
         fit = SeamFit()
         if isinstance(seam, Seam):
-            calibrate(seam, feed)
-            fit = _fit_seam(seam, feed, *own(block.model, block.start), penalties)
+            fit = fit_seam(seam, feed, *own(block.model, block.start), penalties)
         fits.append(fit)
         feed.then(seam, stage)
     return fits
+
+
+def fit_seam(
+    seam: Seam,
+    feed: Feed,
+    layout: Layout,
+    wanted: Iterable[Tensor],
+    penalties: Sequence[float] = PENALTIES,
+) -> SeamFit:
+    """Set the weights of one seam in eval mode, so that from what `feed` gives it predicts what the next
+    block saw in its own network: batches of that layout, of the same images."""
+    calibrate(seam, feed)
+    return _fit_weights(seam, feed, layout, wanted, penalties)
 
 
 def calibrate(module: Seam | Stem, feed: Feed) -> None:
@@ -246,7 +267,7 @@ def write_linear(layer: nn.Linear | nn.Conv2d, fitted: RidgeHead) -> None:
         layer.bias.copy_(torch.from_numpy(fitted.bias))
 
 
-def _fit_seam(
+def _fit_weights(
     seam: Seam,
     feed: Feed,
     layout: Layout,
@@ -314,7 +335,7 @@ class _Sums:
         return solve(self.kept, self.held, penalties, intercept)
 
 
-def _by_content(images: Tensor, labels: Tensor) -> Tensor:
+def by_content(images: Tensor, labels: Tensor) -> Tensor:
     """An order that depends on the pictures and labels, not on the order in which they come."""
     keys = [
         (hashlib.sha256(image.contiguous().numpy().tobytes()).digest(), label)

@@ -82,6 +82,12 @@ def build_seam(k: int, left: BlockFacts, right: BlockFacts, style: SeamStyle, se
         return Seam(left.output, right.input, style)
 
 
+def build_head(last: BlockFacts, num_classes: int, style: SeamStyle, seed: int) -> Head:
+    """The head behind the last block; its weights depend on that, the classes and `seed`."""
+    with _seeded("head", seed, last.block, num_classes):
+        return Head(last.output, num_classes, style.head_norm)
+
+
 def build_hybrid(spec: HybridSpec, zoo: Zoo | None, seed: int = 0) -> Hybrid:
     """The hybrid of `spec` in eval mode, its blocks with the zoo's weights, or random ones without a zoo.
 
@@ -103,8 +109,7 @@ def assemble(spec: HybridSpec, graphs: Mapping[str, LineGraph], seed: int = 0) -
             seams.append(nn.Identity())
         else:
             seams.append(build_seam(k, left, right, spec.seam_at(k), seed))
-    with _seeded("head", seed, spec.blocks[-1], spec.num_classes):
-        head = Head(facts[-1].output, spec.num_classes, spec.seam.head_norm)
+    head = build_head(facts[-1], spec.num_classes, spec.seam, seed)
     return Hybrid(stages, seams, head, _build_stem(spec, facts[0], seed)).eval()
 
 

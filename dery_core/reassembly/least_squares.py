@@ -17,6 +17,10 @@ _CONSTANT = 1e-9
 """A feature varies if its variance is above this share of its mean square."""
 
 
+class NotFinite(DeryError):
+    """A network gives values that are infinite or not a number."""
+
+
 @dataclass(frozen=True, eq=False)
 class Products:
     """Σ x xᵀ (p, p), Σ x yᵀ (p, q) and Σ |y|² of `rows` rows about some point; `squares` is Σ x² (p)
@@ -124,10 +128,10 @@ def solve(
     """One weight for all groups of rows and, with an `intercept`, a bias for each.
 
     Fits on `kept` (one entry a group), takes the penalty with the smallest error on `held`, and fits
-    on all rows with it. DeryError when a value is infinite or not a number.
+    on all rows with it. NotFinite when a value is infinite or not a number.
     """
     if not all(group.finite for group in (*kept, *held)):
-        raise DeryError(
+        raise NotFinite(
             "The hybrid's blocks give values that are infinite or not a number for these images, so no seam "
             "can be fitted: choose other blocks."
         )

@@ -1,21 +1,25 @@
 """A linear classifier in closed form: ridge regression to one-hot classes, scaled for cross-entropy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from sklearn.linear_model import RidgeCV
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from torch import Tensor
 
 from dery_core.errors import DeryError
+from dery_core.reassembly.least_squares import NotFinite
+
+Floats = NDArray[np.float64]
 
 PENALTIES = np.logspace(-6, 3, 19)
 """Those tried, relative to the number of images times the features' mean variance."""
 
-_SCORING = "neg_mean_squared_error"
 _LARGEST_SCALE = 100.0
 
 
@@ -42,28 +46,66 @@ def fit_ridge_head(features: Tensor, labels: Tensor, num_classes: int) -> RidgeH
     """
     check_labels(labels, num_classes)
     if not bool(features.isfinite().all()):
-        raise DeryError(
+        raise NotFinite(
             "The network gives values that are infinite or not a number for these images, so no head can be "
             "fitted: choose other blocks."
         )
     x = features.double().cpu().numpy()
     y = labels.cpu().numpy()
-    variance = float(x.var(axis=0).mean()) or 1.0
+    penalties = PENALTIES * len(x) * (float(x.var(axis=0).mean()) or 1.0)
     targets = np.eye(num_classes)[y]
-    # Sums in NumPy's BLAS depend on its threads in the last bit, and those on the machine.
-    with threadpool_limits(1, user_api="blas"):
-        alphas = PENALTIES * len(x) * variance
-        penalty = RidgeCV(alphas=alphas, scoring=_SCORING).fit(x, targets).alpha_
-        # Once more for its predictions: those of all penalties would be large with many classes.
-        model = RidgeCV(alphas=[penalty], scoring=_SCORING, store_cv_results=True).fit(x, targets)
-    predicted = model.cv_results_[:, :, 0]
-    scale = _scale(predicted, y)
-    return RidgeHead(
-        weight=scale * model.coef_,
-        bias=scale * model.intercept_,
-        penalty=float(model.alpha_),
-        top1=100.0 * float((predicted.argmax(1) == y).mean()),
-    )
+    with one_blas_thread():
+        mean_x, mean_y = x.mean(axis=0), targets.mean(axis=0)
+        left, squares, right = thin_svd(x - mean_x)
+        on_left = left.T @ (targets - mean_y)
+        left_out = partial(_left_out, left, squares, on_left, targets)
+        errors = [float(np.square(left_out(penalty) - targets).mean()) for penalty in penalties]
+        penalty = float(penalties[np.argmin(errors)])
+        predicted = left_out(penalty)
+        weight = (right * (np.sqrt(squares) / (squares + penalty)) @ on_left).T
+        scale = _scale(predicted, y)
+        return RidgeHead(
+            weight=scale * weight,
+            bias=scale * (mean_y - weight @ mean_x),
+            penalty=penalty,
+            top1=100.0 * float((predicted.argmax(1) == y).mean()),
+        )
+
+
+def thin_svd(x: Floats) -> tuple[Floats, Floats, Floats]:
+    """x (n, d) = left (n, r) · √squares (r) · right (d, r)ᵀ, r its numerical rank.
+
+    By the eigenvectors of the smaller of x xᵀ and xᵀ x: several times as fast as a singular value
+    decomposition, and good to half its digits, where a ridge penalty or noise decides anyway.
+    """
+    n, d = x.shape
+    squares, vectors = np.linalg.eigh(x @ x.T if n < d else x.T @ x)
+    kept = squares > max(n, d) * np.finfo(np.float64).eps * squares[-1]
+    squares, vectors = squares[kept], vectors[:, kept]
+    others = (x.T if n < d else x) @ vectors / np.sqrt(squares)
+    return (vectors, squares, others) if n < d else (others, squares, vectors)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's sums depend on the threads of its BLAS in the last bit, and those on the machine."""
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Looking for the libraries takes longer than a small fit."""
+    return ThreadpoolController()
+
+
+def _left_out(left: Floats, squares: Floats, on_left: Floats, targets: Floats, penalty: float) -> Floats:
+    """What a ridge regression on all rows but one, with intercept, predicts for that one: (n, classes)."""
+    shares = squares / (squares + penalty)
+    residuals = targets - targets.mean(axis=0) - left @ (shares[:, None] * on_left)
+    leverages = 1 / len(left) + np.square(left) @ shares
+    predicted: Floats = targets - residuals / (1 - leverages)[:, None]
+    return predicted
 
 
 def check_labels(labels: Tensor, num_classes: int) -> None:

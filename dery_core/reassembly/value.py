@@ -20,11 +20,27 @@ class Budget(Value):
 
     max_params: int | None = None
     max_macs: int | None = None
+    min_params: int | None = None
+    min_macs: int | None = None
 
     def allows(self, params: int, macs: int) -> bool:
-        return (self.max_params is None or params <= self.max_params) and (
-            self.max_macs is None or macs <= self.max_macs
+        return (
+            (self.max_params is None or params <= self.max_params)
+            and (self.max_macs is None or macs <= self.max_macs)
+            and (self.min_params is None or params >= self.min_params)
+            and (self.min_macs is None or macs >= self.min_macs)
         )
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits there are, by name."""
+        limits = {name: getattr(self, name) for name in ("max_params", "max_macs", "min_params", "min_macs")}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Minima only where there are some: earlier versions had none."""
+        data = super().to_dict()
+        return {key: value for key, value in data.items() if value is not None or key.startswith("max_")}
 
 
 @dataclass(frozen=True)

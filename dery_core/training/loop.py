@@ -3,8 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch.nn import functional
 from dery_core.data import ImageSet, Task, load_task, preprocess
 from dery_core.errors import Cancelled, DeryError
 from dery_core.files import digest, write_text
+from dery_core.modules import cpu_threads
 from dery_core.progress import Progress, ProgressFn, Ticker, silent
 from dery_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dery_core.training.device import resolve_device
@@ -60,18 +60,8 @@ def train_run(
     Raises Cancelled when asked to stop, DeryError when the specification can't be met, the loss
     becomes infinite, or the folder can't be written.
     """
-    with _cpu_threads(spec.threads):
+    with cpu_threads(spec.threads):
         return _Training(spec, folder, report, stop, epoch_done, say, kept_bytes).run()
-
-
-@contextmanager
-def _cpu_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Training:

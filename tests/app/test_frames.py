@@ -1,7 +1,7 @@
 """Frames: the engine's values line by line."""
 
 import dataclasses
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from app.frames import RUN_COLUMNS, block_frame, block_names, counted, joined, moved, run_frame, set_frame
-from dery_core.jobs.status import RunStatus
+from dery_core.jobs import RunStatus, ScoringSpec, create_run
 from dery_core.partition import Block, BlockTable, Partition
 from dery_core.training import Result, RunSpec
+from dery_core.workspace import Workspace
 from dery_core.zoo import ZooModel
 
 INDEX = pd.DataFrame(
@@ -121,12 +122,21 @@ def test_names_are_joined_as_people_do() -> None:
 
 
 @pytest.mark.parametrize(("used", "shown"), [("random", "random"), (None, "closed-form")])
-def test_a_finished_run_stands_with_the_start_it_really_had(used: Any, shown: str) -> None:
+def test_a_finished_run_stands_with_the_start_it_really_had(used: Any, shown: str, tmp_path: Path) -> None:
     """Comparisons are among runs of one start; results of an earlier version don't say theirs."""
     member = ZooModel("m", "resnet18", "none", "none", (3, 8, 8), (0.5,) * 3, (0.5,) * 3)
     spec = RunSpec("run", "zoo", "task", member=member, start="closed-form")
-    result = Result(10.0, 20.0, 5, 2, 7, 1, 3.0, ("a", "b"), used)
-    run: Any = SimpleNamespace(
-        id="r", spec=spec, result=lambda: result, status=lambda: RunStatus("finished", 1, 0.0, 0.0, 1)
-    )
+    run = create_run(Workspace(tmp_path), spec)
+    Result(10.0, 20.0, 5, 2, 7, 1, 3.0, ("a", "b"), used).save(run.path / "result.json")
+    RunStatus("finished", 1, 0.0, 0.0, 1).save(run.path / "status.json")
     assert list(run_frame([run])["start"]) == [shown]
+
+
+def test_a_scoring_stands_beside_trainings_and_has_no_accuracy(tmp_path: Path) -> None:
+    run = create_run(Workspace(tmp_path), ScoringSpec("zoo", "task", PARTITION, "leep"))
+    RunStatus("cancelled", 4, 0.0, 0.0, 3).save(run.path / "status.json")
+    [line] = run_frame([run]).to_dict("records")
+    assert (line["kind"], line["subject"]) == ("scoring", "LEEP, 2 networks in 2 blocks")
+    assert (line["done"], line["total"], line["unit"]) == (3, 4, "hybrids")
+    assert np.isnan(line["top1"])
+    assert pd.isna(line["protocol"])

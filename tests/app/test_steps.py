@@ -4,12 +4,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app import steps
 from dery_core.data import TARGET_TASK
-from dery_core.zoo import Zoo, ZooModel, embedded_zoo, family
+from dery_core.jobs import ScoringSpec
+from dery_core.partition import Block, Partition
+from dery_core.reassembly import Candidates
+from dery_core.zoo import Zoo, ZooModel, embedded_zoo, family, zoo_line_graph
 
 
 def member(name: str, top1: float | None, architecture: str = "resnet10t") -> ZooModel:
@@ -50,6 +54,31 @@ def test_a_cost_that_cannot_be_counted_stays_unknown() -> None:
     task.follow()
     assert steps.counting(made) is None
     assert steps.with_costs(made).models[0].macs is None
+
+
+def test_another_score_of_the_same_blocks_prices_nothing_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_zoo_path: Path
+) -> None:
+    monkeypatch.setenv("DERY_HOME", str(tmp_path))
+    monkeypatch.setenv("DERY_ZOO", str(toy_zoo_path))
+    source = steps.zoo()
+    lengths = {name: len(zoo_line_graph(source, name).nodes) for name in source.names}
+    blocks = tuple((Block(name, 0, 0), Block(name, 1, length - 1)) for name, length in lengths.items())
+    parts = Partition(
+        2, 0.2, "nodes", source.names, blocks, ((0, 1),) * 2, ((1.0, 1.0),) * 2, blocks[0], 4.0, 4.0
+    )
+    priced, price = [], ScoringSpec.priced
+
+    def counted(*given: Any) -> Candidates:
+        priced.append(given)
+        return price(*given)
+
+    monkeypatch.setattr(ScoringSpec, "priced", counted)
+    first, second = (
+        steps.assembly(source.names, parts, score)[0].follow().candidates for score in ("params", "macs")
+    )
+    assert first is second
+    assert len(priced) == 1
 
 
 @pytest.mark.parametrize(("given", "expected"), [("digits-larger", "digits-larger"), ("", TARGET_TASK)])

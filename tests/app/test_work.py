@@ -57,7 +57,10 @@ def test_an_error_nobody_foresaw_is_a_sentence_and_its_traceback_goes_to_the_log
     assert caplog.text.count("Traceback") == 1
 
 
-def test_cancelled_work_stops_at_its_next_report_and_begins_anew() -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_cancelled_work_stops_at_its_next_report_and_begins_anew_unless_somebody_stopped_it(
+    stopped: bool,
+) -> None:
     reported, go_on = threading.Event(), threading.Event()
 
     def make(report: ProgressFn) -> str:
@@ -69,10 +72,12 @@ def test_cancelled_work_stops_at_its_next_report_and_begins_anew() -> None:
 
     task = work.start("key", make)
     assert reported.wait(10)
-    task.cancel()
+    (task.stop if stopped else task.cancel)()
     go_on.set()
     with pytest.raises(Cancelled):
         task.follow()
+    assert (work.start("key", make) is task) == stopped
+    work.forget("key")
     assert work.start("key", make).follow() == "whole"
 
 

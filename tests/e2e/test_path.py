@@ -117,9 +117,9 @@ def test_one_network_is_one_message_and_the_page_goes_on(page: Page) -> None:
     no_error(page)
 
 
-def test_an_impossible_budget_is_one_message_that_names_the_smallest(page: Page) -> None:
+def test_an_impossible_budget_is_one_message_that_names_the_nearest(page: Page) -> None:
     page.goto("/reassemble?members=resnet_s.clutter,vit.clutter&macs=1")
     expect(page.locator("[data-testid=stMain]")).to_contain_text(
-        re.compile("the smallest has|Block 1"), timeout=SLOW
+        re.compile("the nearest has|Block 1"), timeout=SLOW
     )
     expect(page.locator("[data-testid=stException]")).to_have_count(0)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dery_core.errors import Cancelled, DeryError
-from dery_core.jobs import Run, create_run, run_all
+from dery_core.jobs import TrainingRun, create_run, run_all
 from dery_core.progress import Progress
 from dery_core.training import Result, RunSpec
 from dery_core.workspace import Workspace
@@ -47,7 +47,7 @@ def test_cancelling_stops_every_run_and_all_can_go_on(workspace: Workspace, spec
     assert (states[0].state, states[1].state) == ("cancelled", "queued")
 
 
-def test_no_workers_are_refused(run: Run) -> None:
+def test_no_workers_are_refused(run: TrainingRun) -> None:
     with pytest.raises(DeryError, match="workers is 0"):
         run_all([run], workers=0)
 

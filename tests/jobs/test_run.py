@@ -8,47 +8,47 @@ import pytest
 
 from dery_core.errors import Cancelled, DeryError
 from dery_core.files import sha256
-from dery_core.jobs import Run, create_run, find_run, list_runs
+from dery_core.jobs import TrainingRun, create_run, find_run, list_runs
 from dery_core.jobs.process import ProcessId
 from dery_core.progress import Progress
 from dery_core.training import Recipe, RunSpec
 from dery_core.workspace import Workspace
 
 
-def curve(run: Run) -> list[dict[str, object]]:
+def curve(run: TrainingRun) -> list[dict[str, object]]:
     """A run's metrics without the clock's."""
     return [{key: value for key, value in row.items() if key != "seconds"} for row in run.metrics()]
 
 
-def outcome(run: Run) -> tuple[object, ...]:
+def outcome(run: TrainingRun) -> tuple[object, ...]:
     """All that must not depend on how often a run was interrupted."""
     result = run.result()
     assert result is not None
     return curve(run), replace(result, seconds=0.0), sha256(run.weights / "model.safetensors")
 
 
-def wait_for(run: Run, epoch: int) -> None:
+def wait_for(run: TrainingRun, epoch: int) -> None:
     """Wait until a run has finished an epoch."""
     deadline = time.monotonic() + 120
-    while run.status().epoch < epoch or not run.metrics():
+    while run.status().done < epoch or not run.metrics():
         assert run.status().active, run.status().message + run.log()
         assert time.monotonic() < deadline, run.log()
         time.sleep(0.01)
 
 
-def wait_for_end(run: Run) -> None:
+def wait_for_end(run: TrainingRun) -> None:
     deadline = time.monotonic() + 120
     while run.status().active:
         assert time.monotonic() < deadline, run.log()
         time.sleep(0.02)
 
 
-def test_a_new_run_is_queued_and_its_id_says_what_it_is(run: Run) -> None:
+def test_a_new_run_is_queued_and_its_id_says_what_it_is(run: TrainingRun) -> None:
     stamp, rest = run.id[:15], run.id[15:]
     assert time.strptime(stamp, "%Y%m%d-%H%M%S")
     assert rest.startswith("-toy-vit-full-")
     status = run.status()
-    assert (status.state, status.epoch, status.epochs, status.process) == ("queued", 0, 3, None)
+    assert (status.state, status.done, status.total, status.process) == ("queued", 0, 3, None)
     assert (run.metrics(), run.progress(), run.result(), run.log()) == ([], None, None, "")
 
 
@@ -65,7 +65,7 @@ def test_a_run_keeps_its_files_when_the_working_directory_changes(
     assert create_run(workspace, replace(spec, task="digits")).spec.task == "digits"
 
 
-def test_run_here_leaves_metrics_result_weights_and_log(run: Run) -> None:
+def test_run_here_leaves_metrics_result_weights_and_log(run: TrainingRun) -> None:
     reports: list[Progress] = []
     result = run.run_here(reports.append)
     assert run.status().state == "finished"
@@ -78,7 +78,7 @@ def test_run_here_leaves_metrics_result_weights_and_log(run: Run) -> None:
     assert "Epoch 3" in run.log()
 
 
-def test_a_finished_run_is_not_started_resumed_or_cancelled(run: Run) -> None:
+def test_a_finished_run_is_not_started_resumed_or_cancelled(run: TrainingRun) -> None:
     run.run_here()
     for action in (run.start, run.resume, run.cancel, run.run_here):
         with pytest.raises(DeryError, match="it is finished"):
@@ -123,22 +123,22 @@ def test_cancel_ends_the_process_and_keeps_the_checkpoint(workspace: Workspace, 
     assert not process.alive
     status = run.status()
     assert status.state == "cancelled"
-    assert status.message == f"Cancelled after epoch {status.epoch}."
-    assert [row["epoch"] for row in run.metrics()] == list(range(status.epoch + 1))
+    assert status.message == f"Cancelled after epoch {status.done}."
+    assert [row["epoch"] for row in run.metrics()] == list(range(status.done + 1))
     with pytest.raises(DeryError, match="it is cancelled"):
         run.cancel()
 
 
-def test_a_queued_run_is_cancelled_without_a_process(run: Run) -> None:
+def test_a_queued_run_is_cancelled_without_a_process(run: TrainingRun) -> None:
     run.cancel()
     assert run.status().state == "cancelled"
 
 
 def test_a_run_stopped_by_its_callback_is_cancelled_and_goes_on_later(
-    workspace: Workspace, run: Run, spec: RunSpec
+    workspace: Workspace, run: TrainingRun, spec: RunSpec
 ) -> None:
     with pytest.raises(Cancelled):
-        run.run_here(stop=lambda: run.status().epoch == 1)
+        run.run_here(stop=lambda: run.status().done == 1)
     assert run.status().state == "cancelled"
     assert run.status().message == "Cancelled after epoch 1."
     run.run_here()
@@ -147,7 +147,7 @@ def test_a_run_stopped_by_its_callback_is_cancelled_and_goes_on_later(
     assert outcome(run) == outcome(whole)
 
 
-def test_a_run_inside_another_program_is_not_killed_with_it(run: Run) -> None:
+def test_a_run_inside_another_program_is_not_killed_with_it(run: TrainingRun) -> None:
     run._write(replace(run.status(), state="running", process=ProcessId.of(os.getppid())))
     if ProcessId.of(os.getppid()).leads_session:
         pytest.skip("the test runner's parent leads its session, as only a worker does elsewhere")
@@ -156,9 +156,9 @@ def test_a_run_inside_another_program_is_not_killed_with_it(run: Run) -> None:
 
 
 @pytest.mark.parametrize("birth", ["", "another boot/1"])
-def test_a_running_state_without_its_process_is_interrupted(run: Run, birth: str) -> None:
+def test_a_running_state_without_its_process_is_interrupted(run: TrainingRun, birth: str) -> None:
     """The pid lives (it is ours) but was born at another time: the machine has restarted."""
-    run._write(replace(run.status(), state="running", epoch=2, process=ProcessId(os.getpid(), birth)))
+    run._write(replace(run.status(), state="running", done=2, process=ProcessId(os.getpid(), birth)))
     status = run.status()
     assert status.state == "interrupted"
     assert status.message.endswith("resume it after epoch 2.")
@@ -173,12 +173,12 @@ def test_a_mistake_found_in_training_becomes_the_status(workspace: Workspace, sp
 
 
 def test_an_unexpected_error_leaves_a_sentence_and_the_log_a_traceback(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("dery_core.jobs.run.train_run", breaks)
+    monkeypatch.setattr("dery_core.jobs.training.train_run", breaks)
     with pytest.raises(ZeroDivisionError):
         run.run_here()
     assert run.status().state == "failed"
@@ -186,7 +186,7 @@ def test_an_unexpected_error_leaves_a_sentence_and_the_log_a_traceback(
     assert "Traceback" in run.log()
 
 
-def test_a_full_disk_becomes_the_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_becomes_the_status(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -211,7 +211,7 @@ def test_an_empty_workspace_has_no_runs(workspace: Workspace) -> None:
 @pytest.mark.parametrize("damage", ["{", '{"state": "running"}', None])
 @pytest.mark.parametrize("file", ["spec.json", "status.json"])
 def test_a_damaged_run_is_listed_as_such(
-    workspace: Workspace, run: Run, spec: RunSpec, file: str, damage: str | None
+    workspace: Workspace, run: TrainingRun, spec: RunSpec, file: str, damage: str | None
 ) -> None:
     create_run(workspace, spec)
     if damage is None:
@@ -228,14 +228,14 @@ def test_a_damaged_run_is_listed_as_such(
     assert run not in list_runs(workspace)
 
 
-def test_a_finished_run_with_a_damaged_result_is_damaged(run: Run) -> None:
+def test_a_finished_run_with_a_damaged_result_is_damaged(run: TrainingRun) -> None:
     run.run_here()
     (run.path / "result.json").write_text("{")
     assert run.status().state == "damaged"
     assert "result.json" in run.status().message
 
 
-def test_damaged_metrics_are_refused_with_a_sentence(run: Run) -> None:
+def test_damaged_metrics_are_refused_with_a_sentence(run: TrainingRun) -> None:
     (run.path / "metrics.jsonl").write_text('{"epoch": 0')
     with pytest.raises(DeryError, match="damaged"):
         run.metrics()
@@ -251,7 +251,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(workspace: Workspace, spec: R
         find_run(workspace, "x")
 
 
-def test_a_deleted_run_is_gone(workspace: Workspace, run: Run) -> None:
+def test_a_deleted_run_is_gone(workspace: Workspace, run: TrainingRun) -> None:
     run.delete()
     assert not run.path.exists()
     assert list(workspace.runs.iterdir()) == []
@@ -266,13 +266,13 @@ def test_a_device_this_machine_lacks_is_refused_when_the_run_is_made(
         create_run(workspace, replace(spec, device="cuda:99"))
 
 
-def test_the_status_is_plain_json(run: Run) -> None:
+def test_the_status_is_plain_json(run: TrainingRun) -> None:
     run.run_here()
     status = json.loads((run.path / "status.json").read_text())
     assert status["state"] == "finished"
     assert status["process"]["pid"] == os.getpid()
 
 
-def test_recipe_and_spec_come_back_as_they_were(run: Run, spec: RunSpec) -> None:
+def test_recipe_and_spec_come_back_as_they_were(run: TrainingRun, spec: RunSpec) -> None:
     assert run.spec == spec
     assert run.spec.recipe == Recipe(epochs=3, batch_size=32, learning_rate=0.01)

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import state
+from dery_core.scoring import DEFAULT_SCORE, SCORES
 
 Open = Callable[..., AppTest]
 
@@ -21,6 +22,20 @@ Open = Callable[..., AppTest]
         ("blocks", "pie", "Blocks = pie isn't possible (bars, alike, proof); showing bars."),
         ("cell", "3", "Cell = 3 isn't possible (two cuts, such as 3,7); left out."),
         ("macs", "many", "MACs = many isn't possible (a whole number); left out."),
+        ("score", "luck", f"Score = luck isn't possible ({', '.join(SCORES)}); showing {DEFAULT_SCORE}."),
+        ("min_models", "1", "Networks, at least = 1 isn't possible (2 to 12); showing 2."),
+        (
+            "chosen",
+            "0-1",
+            "Chosen hybrid = 0-1 isn't possible (a network's number for every block, such as "
+            "1-3-3-2); left out.",
+        ),
+        (
+            "with_blocks",
+            "vit",
+            "Blocks to take = vit isn't possible (networks with a block's number, such as vit:1); left out.",
+        ),
+        ("axis", "time", "Axis = time isn't possible (macs, params); showing macs."),
         ("members", "nobody,toy_vit", "No network 'nobody' in this zoo; left out."),
         ("look", "nobody", "No network 'nobody' to look into in this zoo; left out."),
         ("view", "sky", "View = sky isn't possible (choose, inside, add); showing choose."),

@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from dery_core.errors import DeryError
 from dery_core.partition import Block, Partition
 from dery_core.progress import Progress
-from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates, extremes
+from dery_core.reassembly import SEAM_STYLES, Candidates, build_hybrid, candidates
+from dery_core.search import Finder, LinearScore, Rules
 from dery_core.zoo import Zoo
 
 CHOICES = [(0, 1, 2), (2, 1, 0), (1, 1, 0), (0, 2, 2), (1, 0, 1), (2, 2, 2)]
@@ -89,5 +90,7 @@ def test_sets_that_no_stages_can_fill_get_a_sentence(zoo: Zoo, partition: Partit
     sets = ((0, 1, 0), *((0, 2, 0) for _ in partition.models[1:]))
     stuck = dataclasses.replace(partition, sets=sets)
     with pytest.raises(DeryError, match="one block of every stage and every equivalence set") as error:
-        extremes(candidates(zoo, stuck, 5))
+        Finder(candidates(zoo, stuck, 5), LinearScore(0.0, ((0.0,) * len(zoo.names),) * stuck.k)).extremes(
+            Rules()
+        )
     assert "\n" not in str(error.value)

@@ -12,6 +12,7 @@ from torch import nn
 from dery_core.cli import main
 from dery_core.data import load_task
 from dery_core.errors import Cancelled, DeryError
+from dery_core.jobs import TrainingRun
 from dery_core.modules import received
 from dery_core.progress import Progress, silent
 from dery_core.reassembly.ridge_head import fit_ridge_head
@@ -167,11 +168,19 @@ def test_fewer_training_images_than_classes_are_refused(specs: Any, tmp_path: Pa
         train_run(spec, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("chosen", "start"), [([], "closed-form"), (["--start", "random"], "random")])
-def test_the_command_starts_closed_form_unless_told_otherwise(
+@pytest.mark.parametrize(
+    ("chosen", "start"),
+    [
+        ([], "closed-form"),
+        (["--start", "random"], "random"),
+        (["--protocol", "full"], "random"),
+        (["--protocol", "full", "--start", "closed-form"], "closed-form"),
+    ],
+)
+def test_the_command_starts_as_suits_the_protocol_unless_told_otherwise(
     specs: Any, tmp_path: Path, chosen: list[str], start: str
 ) -> None:
     words = ["--member", "toy_resnet", "--task", specs.task, "--epochs", "1", *chosen]
     assert main(["--workspace", str(tmp_path), "--zoo", str(specs.zoo.path), "tune", *words]) == 0
     (run,) = (tmp_path / "runs").iterdir()
-    assert RunSpec.load(run / "spec.json").start == start
+    assert TrainingRun(run).spec.start == start
