@@ -91,6 +91,16 @@ class Assembly:
         within = rules.budget.allows(hybrid.params, hybrid.macs)
         return within and bool(space(self.candidates, rules).allowed(np.array([hybrid.choice]))[0])
 
+    def rival(self, hybrid: Choice, budget: Budget) -> tuple[str, float] | None:
+        """The whole network within `budget` that scores highest, and its score, where that is above the
+        hybrid's; None for #params and #MACs, which say nothing about who is better."""
+        if self.scores.exact:
+            return None
+        mine = hybrid.predicted if hybrid.measured is None else hybrid.measured
+        rows = self.members[[budget.allows(p, m) for p, m in self.members[["params", "macs"]].to_numpy()]]
+        rows = rows[rows["score"] > mine].sort_values("score")
+        return None if rows.empty else (str(rows.iloc[-1]["name"]), float(rows.iloc[-1]["score"]))
+
     def _told(self, choice: Choice) -> Choice:
         return dataclasses.replace(choice, measured=self.scores.score(choice.choice))
 

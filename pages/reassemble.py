@@ -98,6 +98,7 @@ def explore(zoo: Zoo, assembly: Assembly, score: str) -> None:
     head(assembly, rules, hybrid)
     picture(zoo, assembly, hybrid)
     figures(assembly, rules, hybrid)
+    honest(assembly, rules, hybrid)
     actions(assembly, rules, hybrid)
     plane(zoo, assembly, rules, hybrid)
     more(assembly, rules, hybrid)
@@ -247,6 +248,16 @@ def counted(assembly: Assembly, rules: Rules) -> str:
     """How many hybrids keep `rules`, as far as they can be counted."""
     count = assembly.finder.count(rules)
     return "too many to count" if count is None else f"{count:,}"
+
+
+def honest(assembly: Assembly, rules: Rules, hybrid: Choice) -> None:
+    """That a network as it is promises more, where one does."""
+    rival = assembly.rival(hybrid, rules.budget)
+    if rival is not None:
+        name, score = rival
+        st.caption(
+            f":material/balance: Uncut, **{name}** scores higher within the same budget: {written(score)}."
+        )
 
 
 def score_figure(place: DeltaGenerator, assembly: Assembly, hybrid: Choice) -> None:

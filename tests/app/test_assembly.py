@@ -56,6 +56,23 @@ def test_what_every_hybrid_was_measured_for_is_its_own_score_and_else_a_predicti
     assert unmeasured.predicted == pytest.approx(guessed.scores.linear.predict((2, 2, 1)))
 
 
+def test_a_whole_network_that_scores_higher_within_the_budget_is_named() -> None:
+    assembly = made()
+    whole = assembly.members.sort_values("score").iloc[-1]
+    worse = next(
+        assembly.priced(each.choice)
+        for each in assembly.scores.measured
+        if len(set(each.choice)) > 1 and (each.score or 0) < whole["score"]
+    )
+    assert assembly.rival(worse, Budget()) == (whole["name"], whole["score"])
+    assert assembly.rival(worse, Budget(max_params=int(assembly.members["params"].min()) - 1)) is None
+    above = [
+        m["name"] for _, m in assembly.members.iterrows() if m["score"] > assembly.best(Rules()).predicted
+    ]
+    found = assembly.rival(assembly.best(Rules()), Budget())
+    assert (found and found[0]) in (above or [None])
+
+
 def test_a_hybrid_found_and_the_same_one_chosen_are_told_alike() -> None:
     assembly = made()
     best = assembly.shown(Rules(), None)
