@@ -1,6 +1,7 @@
 """A zoo of two tiny networks and a tiny task on disk, for tests that train or start processes."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ def _no_workspace_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Itera
         for name in ("DERY_ZOO", "DERY_TASK"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _main_module() -> Iterator[None]:
+    """Streamlit's AppTest leaves its script behind as the main module, which processes begun by a later
+    test would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")
