@@ -215,7 +215,7 @@ scored, over {seeds} seeds ({fewer} for proposals). *Official-style*: shuffle al
 once, keep what improves, begin again. *Random*: hybrids within the budget, the paper's text with its 500.
 Both are counted generously: only distinct hybrids that fit count, nothing is drawn in vain. *Proposals*
 is the product's way where not all hybrids can be scored; it is counted with what it scores in vain, and
-left out with 100 networks, where each fit of its linear model takes too long. In *rugged* 7 % of the
+not run with 100 networks. In *rugged* 7 % of the
 variance belongs to single hybrids, so no linear model has it; docs/scoring.md compares the three on
 measured scores. Where the score is linear the fast path needs no search: rank 1 and all 20, without
 scoring any."""
