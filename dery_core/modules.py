@@ -1,5 +1,6 @@
 """What several rooms do with torch and its modules."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -9,13 +10,27 @@ from torch import Tensor, nn
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Compute on so many threads of the CPU inside the block: sums depend on them in the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    """Compute on so many threads of the CPU inside the block: sums depend on them in the last bit.
+
+    Blocks may overlap in a program's threads: after the last of them it is as before the first.
+    """
+    global _outside
+    with _lock:
+        if not _inside:
+            _outside = torch.get_num_threads()
+        _inside.append(count)
+        torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _lock:
+            _inside.remove(count)
+            torch.set_num_threads(_inside[-1] if _inside else _outside)
+
+
+_lock = threading.Lock()
+_inside: list[int] = []
+_outside = 1
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torch
 
 from dery_core.data import TARGET_TASK, Probe, load_task, preprocess, probe_images
 from dery_core.demo import DemoReport, best_hybrid, outcome, print_report, run_demo
+from dery_core.modules import cpu_threads
 from dery_core.partition import Block
 from dery_core.reassembly import BlockFacts, Budget, Candidates, load_hybrid
 from dery_core.scoring import DEFAULT_SCORE, Measured, Scores
@@ -26,6 +27,7 @@ import sys, torch
 from pathlib import Path
 from dery_core.data import Probe, preprocess, probe_images
 from dery_core.reassembly import load_hybrid
+torch.set_num_threads(1)
 hybrid, spec = load_hybrid(Path(sys.argv[1]))
 with torch.inference_mode():
     logits = hybrid(preprocess(probe_images(Probe(sys.argv[2], 8)), spec.source))
@@ -67,7 +69,8 @@ def test_tuning_brings_the_hybrid_well_above_chance(report: DemoReport) -> None:
 def test_the_tuned_hybrid_gives_the_same_logits_in_a_new_process(report: DemoReport, tmp_path: Path) -> None:
     folder = Path(report.hybrid.run) / "weights"
     hybrid, spec = load_hybrid(folder)
-    with torch.inference_mode():
+    # Sums depend on the number of threads in the last bit.
+    with torch.inference_mode(), cpu_threads(1):
         here = hybrid(preprocess(probe_images(Probe(TARGET_TASK, 8)), spec.source))
     there = tmp_path / "logits.pt"
     subprocess.run([sys.executable, "-c", LOGITS, str(folder), TARGET_TASK, str(there)], check=True)
